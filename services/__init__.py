@@ -1,0 +1,1 @@
+"""The shop's services, and the chassis that hosts them."""

@@ -1,0 +1,1 @@
+"""What every service shares, one small module per concern."""
