@@ -1,0 +1,54 @@
+"""A user that is not root, and folders it can reach: PostgreSQL refuses to run as root."""
+
+import hashlib
+import os
+import pwd
+import shutil
+from pathlib import Path
+
+_HOME = Path("/var/lib/meshmart")
+
+
+def unprivileged_user() -> int | None:
+    """Return the user id to run PostgreSQL as; None when we are not root and run it as ourselves."""
+    return pwd.getpwnam("nobody").pw_uid if os.geteuid() == 0 else None
+
+
+def reachable(path: Path) -> bool:
+    """Return whether any user may enter each folder above a path."""
+    return all(parent.stat().st_mode & 0o001 for parent in path.resolve().parents)
+
+
+def data_folder(wanted: Path, user: int | None) -> Path:
+    """Return a folder that the user owns: the wanted one, or a link there to one outside a home that is closed to it."""
+    if user is None:
+        wanted.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return wanted
+    wanted.parent.mkdir(parents=True, exist_ok=True)
+    folder = wanted if reachable(wanted) else _linked(wanted)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    os.chown(folder, user, user)
+    return folder
+
+
+def _linked(wanted: Path) -> Path:
+    folder = _HOME / hashlib.sha256(str(wanted.resolve().parent).encode()).hexdigest()[:12] / wanted.name
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    if not wanted.is_symlink():
+        shutil.rmtree(folder, ignore_errors=True)  # of a state folder that somebody has deleted since
+        wanted.symlink_to(folder)
+    return folder
+
+
+def reachable_copy(package: Path, libraries: Path, version: str, user: int | None) -> Path:
+    """Return the package's folder, or a copy (made once per version, libraries beside it) that the user can reach."""
+    if user is None or reachable(package):
+        return package
+    copy = _HOME / version
+    if not copy.exists():
+        part = _HOME / f".{version}.{os.getpid()}"
+        for source in (package, libraries):
+            if source.exists():
+                shutil.copytree(source, part / source.name, symlinks=True)
+        part.rename(copy)
+    return copy / package.name

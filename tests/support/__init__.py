@@ -1,0 +1,1 @@
+"""Fixtures and small helpers that tests share."""
