@@ -1,0 +1,1 @@
+"""Schema of identity's own database."""
