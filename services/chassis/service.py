@@ -48,6 +48,8 @@ class Components:
     servicers: tuple[Servicer, ...]
     consumers: tuple[Consumer[Any], ...] = ()
     tasks: tuple[Task, ...] = ()
+    prepare: Callable[[], Awaitable[None]] | None = None
+    """Awaited once, with the database open, before the service serves; an exception stops the start."""
 
 
 @dataclass(frozen=True, slots=True)
