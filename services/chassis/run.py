@@ -1,0 +1,66 @@
+"""Runs services until SIGTERM or SIGINT, then drains them."""
+
+import asyncio
+import signal
+from collections.abc import Sequence
+from importlib import import_module
+from pkgutil import iter_modules
+
+import uvloop
+
+import services
+from services.chassis.host import Host
+from services.chassis.service import Service
+from services.chassis.settings import ProcessSettings, ServiceSettings, help_text, read_settings
+
+USAGE = """Usage: python -m services NAME...         run services in one process; `all` runs every one
+       python -m services migrate NAME|all  bring databases to the newest revision
+       python -m services audit             check the shop's invariants across the databases
+
+Services: {names}
+
+Settings, from the environment:
+"""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the services that are named, all of them for `all`."""
+    if not arguments or "--help" in arguments or "-h" in arguments:
+        every = [declaration(name) for name in names()]
+        print(USAGE.format(names=" ".join(names())) + help_text(every))  # noqa: T201  # this is its output
+        return 0
+    unknown = sorted(set(arguments) - {*names(), "all"})
+    if unknown:
+        print(f"no such service: {' '.join(unknown)}; there are: {' '.join(names())}")  # noqa: T201
+        return 2
+    chosen = [declaration(name) for name in (names() if "all" in arguments else arguments)]
+    process, settings = read_settings(chosen)
+    uvloop.run(serve(chosen, process, settings))
+    return 0
+
+
+async def serve(chosen: Sequence[Service], process: ProcessSettings, settings: dict[str, ServiceSettings]) -> None:
+    """Serve until the process is told to stop."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with Host(chosen, process, settings):
+        await stop.wait()
+
+
+def names() -> list[str]:
+    """Return the names of all services: the packages that have a declaration."""
+    packages = (module.name for module in iter_modules(services.__path__) if module.ispkg)
+    return sorted(name for name in packages if _declares(name))
+
+
+def declaration(name: str) -> Service:
+    """Return a service's declaration: `SERVICE` in its `service` module."""
+    service: Service = import_module(f"services.{name}.service").SERVICE
+    return service
+
+
+def _declares(name: str) -> bool:
+    package = import_module(f"services.{name}")
+    return any(module.name == "service" for module in iter_modules(package.__path__))
