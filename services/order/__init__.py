@@ -1,0 +1,1 @@
+"""Orders, and the saga that takes each of them to its end."""

@@ -1,0 +1,76 @@
+"""Payments as the contract's messages."""
+
+from datetime import UTC, datetime
+from uuid import UUID
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from meshmart.common.v1 import money_pb2
+from meshmart.payment.v1 import payment_events_pb2, payment_pb2, payment_service_pb2
+
+from services.chassis.money import Money
+from services.payment.domain import Card, Payment, PaymentMethod, State
+
+SHOWN = {State.CAPTURING: State.AUTHORIZED, State.VOIDING: State.VOIDED, State.REFUNDING: State.CAPTURED}
+"""What a caller is shown while the processor is being asked."""
+
+
+def timestamp(time: datetime) -> Timestamp:
+    """Return a time as a Timestamp."""
+    message = Timestamp()
+    message.FromDatetime(time)
+    return message
+
+
+def money(amount: Money | None) -> money_pb2.Money | None:
+    """Return an amount as a message."""
+    return (
+        None if amount is None else money_pb2.Money(currency_code=amount.currency_code, minor_units=amount.minor_units)
+    )
+
+
+def card(message: payment_service_pb2.CreatePaymentMethodRequest.Card) -> Card:
+    """Return the card of a request."""
+    return Card(message.number, message.expire_month, message.expire_year, message.security_code)
+
+
+def payment_method(value: PaymentMethod) -> payment_pb2.PaymentMethod:
+    """Return a payment method as a message."""
+    return payment_pb2.PaymentMethod(
+        id=str(value.id),
+        brand=payment_pb2.PaymentMethod.Brand.Value(f"BRAND_{value.brand.value}"),
+        last_four=value.last_four,
+        expire_month=value.expire_month,
+        expire_year=value.expire_year,
+        create_time=timestamp(value.create_time),
+    )
+
+
+def payment(value: Payment) -> payment_pb2.Payment:
+    """Return a payment as a message."""
+    return payment_pb2.Payment(
+        order_id=str(value.order_id),
+        state=payment_pb2.Payment.State.Value(f"STATE_{SHOWN.get(value.state, value.state).value}"),
+        amount=money(value.amount),
+        payment_method_id=str(value.payment_method_id or ""),
+        create_time=timestamp(value.create_time),
+        update_time=timestamp(value.update_time),
+    )
+
+
+def payment_captured(order_id: UUID, amount: Money) -> payment_events_pb2.PaymentCaptured:
+    """Return the event of a capture."""
+    return payment_events_pb2.PaymentCaptured(order_id=str(order_id), amount=money(amount), capture_time=_now())
+
+
+def payment_capture_failed(order_id: UUID, reason: str) -> payment_events_pb2.PaymentCaptureFailed:
+    """Return the event of a capture that failed for good."""
+    return payment_events_pb2.PaymentCaptureFailed(order_id=str(order_id), reason=reason, fail_time=_now())
+
+
+def payment_refunded(order_id: UUID, amount: Money | None) -> payment_events_pb2.PaymentRefunded:
+    """Return the event of a payment that was given back; without an amount when none had been taken."""
+    return payment_events_pb2.PaymentRefunded(order_id=str(order_id), amount=money(amount), refund_time=_now())
+
+
+def _now() -> Timestamp:
+    return timestamp(datetime.now(UTC))
