@@ -6,22 +6,18 @@ from uuid import UUID
 
 from psycopg.errors import UniqueViolation
 
+from services.chassis import idempotency, outbox
 from services.chassis.database import Database
 from services.identity.domain import REFRESH_TOKEN_LIFETIME, Account, Customer, EmailTaken, Role, Session
 from services.identity.keys import PublicKey, SealedKey
 
-ADD_CUSTOMER = """
+ADD_CUSTOMER = f"""
 WITH added AS (
     INSERT INTO customer (id, email, display_name, role, password_hash, create_time)
     VALUES (%(customer_id)s, %(email)s, %(display_name)s, %(role)s, %(password_hash)s, %(create_time)s)
-), remembered AS (
-    INSERT INTO idempotency (principal, method, request_id, request_hash, reply)
-    VALUES (%(idem_principal)s, %(idem_method)s, %(idem_request_id)s, %(idem_request_hash)s, %(idem_reply)s)
-)
-INSERT INTO outbox (event_id, subject, event_type, aggregate_id, payload, traceparent, aggregate_version)
-VALUES (%(event_id)s, %(event_subject)s, %(event_type)s, %(event_aggregate_id)s, %(event_payload)s,
-        %(event_traceparent)s, 1)
-"""
+), remembered AS ({idempotency.INSERT} VALUES ({idempotency.VALUES}))
+{outbox.INSERT} VALUES ({outbox.VALUES}, 1)
+"""  # noqa: S608  # only constants of the chassis are put in
 
 FIND_CUSTOMER = "SELECT id, email, display_name, role, create_time FROM customer WHERE id = %(customer_id)s"
 
