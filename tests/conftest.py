@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-pytest_plugins = ["tests.support.databases", "tests.support.broker"]
+pytest_plugins = ["tests.support.databases", "tests.support.broker", "tests.support.serving"]
 
 
 @pytest.hookimpl(wrapper=True)
