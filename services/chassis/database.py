@@ -1,55 +1,43 @@
-"""A service's own PostgreSQL: a small pool in autocommit, where one statement is one transaction."""
+"""A service's own PostgreSQL: a few connections in autocommit, where one statement is one transaction."""
 
 import asyncio
 import contextlib
+import itertools
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Final, LiteralString, cast
+from typing import Any, Final, Self, TypeVar
 
 import psycopg
 from psycopg import AsyncConnection
-from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from services.chassis.call import current_call
+from services.chassis.connections import Connections, Cursor
 
 Parameters = Mapping[str, Any] | Sequence[Any]
 Row = tuple[Any, ...]
+T = TypeVar("T")
 
-POOL_WAIT: Final = 5.0
+PATIENCE: Final = 5.0
 """Longest wait for a free connection, in seconds; a call waits no longer than its budget."""
 LOST_AFTER: Final = 5.0
 """Seconds without an answer after which the database counts as lost."""
 _WATCH_INTERVAL: Final = 1.0
-_PING_TIMEOUT: Final = 1.0
-# The pool doubles its delay for as long as this; the watcher asks again anyway, so that it never waits for minutes.
-_RECONNECT_TIMEOUT: Final = 1.0
+_SHRINK_EVERY: Final = 20
 
 
 class Database:
-    """A pool of connections, and whether the database still answers."""
+    """Runs statements, and knows whether the database still answers."""
 
     def __init__(self, url: str, *, name: str = "database", pool_size: int = 5) -> None:
-        """Say where the database is; `open` connects."""
-        self._pool = AsyncConnectionPool(
-            url,
-            name=name,
-            min_size=1,
-            max_size=pool_size,
-            timeout=POOL_WAIT,
-            reconnect_timeout=_RECONNECT_TIMEOUT,
-            # Prepared from the first time on: each statement of a service is sent again and again.
-            kwargs={"autocommit": True, "prepare_threshold": 0, "application_name": f"meshmart-{name}"},
-            open=False,
-        )
+        """Say where the database is. The first statement connects."""
+        self._connections = Connections(url, name=name, size=pool_size)
         self._answered = time.monotonic()
-        self._broken = asyncio.Event()
         self._watcher: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
-        """Start connecting. Does not wait: what comes before the first connection waits for it."""
+        """Start to watch whether the database answers."""
         self._answered = time.monotonic()
-        await self._pool.open()
         self._watcher = asyncio.create_task(self._watch(), name="database watcher")
 
     async def close(self) -> None:
@@ -58,9 +46,9 @@ class Database:
             self._watcher.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._watcher
-        await self._pool.close()
+        self._connections.close()
 
-    async def __aenter__(self) -> "Database":
+    async def __aenter__(self) -> Self:
         """Open."""
         await self.open()
         return self
@@ -71,31 +59,30 @@ class Database:
 
     async def one(self, statement: str, parameters: Parameters | None = None) -> Row | None:
         """Run a statement and return its first row; None without one."""
-        async with self._connection() as connection:
-            cursor = await connection.execute(cast("LiteralString", statement), parameters)
-            return await cursor.fetchone() if cursor.description else None
+        return await self._run(statement, parameters, _first)
 
     async def all(self, statement: str, parameters: Parameters | None = None) -> list[Row]:
         """Run a statement and return its rows."""
-        async with self._connection() as connection:
-            cursor = await connection.execute(cast("LiteralString", statement), parameters)
-            return await cursor.fetchall() if cursor.description else []
+        return await self._run(statement, parameters, _every)
 
     async def execute(self, statement: str, parameters: Parameters | None = None) -> int:
         """Run a statement and return how many rows it touched."""
-        async with self._connection() as connection:
-            cursor = await connection.execute(cast("LiteralString", statement), parameters)
-            return cursor.rowcount
+        return await self._run(statement, parameters, _count)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection[Row]]:
         """Give a connection inside a transaction, for the few writes that are more than one statement."""
-        async with self._connection() as connection, connection.transaction():
-            yield connection
+        cursor = await self._connections.acquire(_patience())
+        try:
+            async with cursor.connection.transaction():
+                yield cursor.connection
+            self._answered = time.monotonic()
+        finally:
+            self._connections.release(cursor)
 
     @property
     def lost_for(self) -> float:
-        """Seconds since the database last answered; at most about a second while it does."""
+        """Seconds since the database last answered; it is asked every second when nobody else does."""
         return time.monotonic() - self._answered
 
     @property
@@ -104,40 +91,41 @@ class Database:
         return self.lost_for <= LOST_AFTER
 
     @property
-    def pool_stats(self) -> dict[str, int]:
-        """What psycopg_pool counts: `pool_size`, `pool_available`, `requests_waiting` and more."""
-        return self._pool.get_stats()
+    def connections(self) -> Connections:
+        """The connections, for metrics."""
+        return self._connections
 
-    @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[AsyncConnection[Row]]:
-        connection = await self._pool.getconn(_patience())
+    async def _run(self, statement: str, parameters: Parameters | None, read: Callable[[Cursor], Awaitable[T]]) -> T:
+        cursor = await self._connections.acquire(_patience())
         try:
-            yield connection
+            await cursor.execute(statement, parameters)
             self._answered = time.monotonic()
-        except psycopg.OperationalError:
-            if connection.closed:
-                self._broken.set()
-            raise
+            return await read(cursor)
         finally:
-            await self._pool.putconn(connection)
+            self._connections.release(cursor)
 
     async def _watch(self) -> None:
-        """Ask when nobody else did, and replace broken connections before calls meet them."""
-        while True:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._broken.wait(), _WATCH_INTERVAL)
-            if self._broken.is_set():
-                self._broken.clear()
-                await self._pool.check()
+        for tick in itertools.count():
+            await asyncio.sleep(_WATCH_INTERVAL)
+            if tick % _SHRINK_EVERY == 0:
+                self._connections.shrink()
             if self.lost_for >= _WATCH_INTERVAL:
-                await self._ping()
+                with contextlib.suppress(psycopg.OperationalError):
+                    await self.execute("SELECT 1")
 
-    async def _ping(self) -> None:
-        with contextlib.suppress(psycopg.OperationalError, PoolTimeout, TimeoutError):
-            async with asyncio.timeout(_PING_TIMEOUT):
-                await self.execute("SELECT 1")
+
+async def _first(cursor: Cursor) -> Row | None:
+    return await cursor.fetchone() if cursor.description else None
+
+
+async def _every(cursor: Cursor) -> list[Row]:
+    return await cursor.fetchall() if cursor.description else []
+
+
+async def _count(cursor: Cursor) -> int:
+    return cursor.rowcount
 
 
 def _patience() -> float:
     call = current_call()
-    return POOL_WAIT if call is None else min(POOL_WAIT, call.remaining())
+    return PATIENCE if call is None else min(PATIENCE, call.remaining())

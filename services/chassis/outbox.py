@@ -9,6 +9,7 @@ and gives it `outbox.parameters(event, aggregate_id)`; then it calls `wake()`.
 """
 
 import asyncio
+import contextlib
 from functools import cache
 from typing import Any, Final
 from uuid import UUID
@@ -35,7 +36,7 @@ VALUES: Final = values()
 
 def parameters(event: Message, aggregate_id: UUID | str, prefix: str = "event") -> dict[str, Any]:
     """Return the parameters of an event's row. Raises ValueError for a message that is not an event."""
-    event_type = event_contract(type(event)).full_name
+    event_type = event_contract(type(event)).full_name  # type: ignore[arg-type]  # a class is hashable
     aggregate = str(aggregate_id)
     return {
         f"{prefix}_id": new_id(),
@@ -60,12 +61,9 @@ class Outbox:
         """Tell the relay of this process that there is something to publish."""
         self._written.set()
 
-    async def written(self, timeout: float) -> bool:
-        """Wait until somebody calls `wake`, or a while; return whether they did. The relay calls it."""
-        try:
-            async with asyncio.timeout(timeout):
+    async def written(self, at_most: float) -> None:
+        """Wait until somebody calls `wake`, but not longer than some seconds. The relay calls it."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(at_most):
                 await self._written.wait()
-        except TimeoutError:
-            return False
         self._written.clear()
-        return True

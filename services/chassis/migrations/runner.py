@@ -34,7 +34,7 @@ def run(service: str, url: str) -> None:
 
 def _wait_for(lock: psycopg.Connection) -> None:
     # Asked again and again: a statement that waits would hold up CREATE INDEX CONCURRENTLY of whoever has the lock.
-    while not lock.execute("SELECT pg_try_advisory_lock(%s)", (_LOCK,)).fetchone() == (True,):
+    while lock.execute("SELECT pg_try_advisory_lock(%s)", (_LOCK,)).fetchone() != (True,):
         time.sleep(_LOCK_POLL)
 
 
