@@ -1,0 +1,1 @@
+"""The verbs of the project, and the Python beside them."""

@@ -1,0 +1,1 @@
+"""Makes `gen/` from `protos/`."""
