@@ -8,6 +8,7 @@ from google.protobuf.message import Message
 
 if TYPE_CHECKING:
     from services.chassis.consumer import Delivery
+    from services.chassis.public_api import PublicApi
     from services.chassis.runtime import Runtime
     from services.chassis.settings import ServiceSettings
 
@@ -50,6 +51,10 @@ class Components:
     tasks: tuple[Task, ...] = ()
     prepare: Callable[[], Awaitable[None]] | None = None
     """Awaited once, with the database open, before the service serves; an exception stops the start."""
+    public_api: "PublicApi | None" = None
+    """What to show of the whole shop at the edge, by reflection and health."""
+    public_api: "PublicApi | None" = None
+    """What reflection and health show at the edge; only the service that the edge sends them to has one."""
 
 
 @dataclass(frozen=True, slots=True)

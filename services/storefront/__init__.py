@@ -1,0 +1,1 @@
+"""The door's own service: reflection and health of the public API."""
