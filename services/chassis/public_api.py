@@ -60,6 +60,7 @@ class _Mirror:
             grpc.aio.insecure_channel(address, options=channel_options()) as channel,
             asyncio.TaskGroup() as tasks,
         ):
+            stub: Any = health_pb2_grpc.HealthStub(channel)  # its types lack the methods
             for name in self._names:
                 tasks.create_task(self._follow(stub.Watch, name))
 

@@ -52,8 +52,6 @@ class Components:
     prepare: Callable[[], Awaitable[None]] | None = None
     """Awaited once, with the database open, before the service serves; an exception stops the start."""
     public_api: "PublicApi | None" = None
-    """What to show of the whole shop at the edge, by reflection and health."""
-    public_api: "PublicApi | None" = None
     """What reflection and health show at the edge; only the service that the edge sends them to has one."""
 
 
