@@ -21,18 +21,16 @@ class Binding:
 
     @property
     def regex(self) -> str:
-        """A regular expression (RE2) that the whole path matches, without its query."""
-        return "".join(_regex(token) for token in _TOKEN.finditer(self.path))
+        """A regular expression (RE2) that the whole path matches, without its query.
+
+        Envoy's transcoder ignores a slash at the end: a rule that did not would be passed by adding one.
+        """
+        return "".join(_regex(token) for token in _TOKEN.finditer(self.path)) + "/?"
 
     @property
     def variables(self) -> tuple[str, ...]:
         """The fields that the path holds, as dotted paths."""
         return tuple(token["name"].strip() for token in _TOKEN.finditer(self.path) if token["name"])
-
-    @property
-    def literal(self) -> bool:
-        """Whether the path has neither variables nor wildcards."""
-        return "{" not in self.path and "*" not in self.path
 
     @property
     def specificity(self) -> tuple[Any, ...]:

@@ -13,7 +13,7 @@ class OptionReader:
 
     def __init__(self, pool: DescriptorPool) -> None:
         """Read with the extensions that the pool defines."""
-        self._pool = pool
+        self.pool = pool
 
     def get(self, options: Message, extension: str) -> Any | None:
         """Return the value of an extension; None when it is not set or the protos do not know it."""
@@ -36,11 +36,11 @@ class OptionReader:
 
     def _extension(self, name: str) -> FieldDescriptor | None:
         try:
-            return self._pool.FindExtensionByName(name)
+            return self.pool.FindExtensionByName(name)
         except KeyError:
             return None
 
     def _parse(self, options: Message) -> Any:
         # An extension is known only to the class made from its own pool, not to the generated one.
-        descriptor = self._pool.FindMessageTypeByName(options.DESCRIPTOR.full_name)
+        descriptor = self.pool.FindMessageTypeByName(options.DESCRIPTOR.full_name)
         return message_factory.GetMessageClass(descriptor).FromString(options.SerializeToString())

@@ -1,10 +1,10 @@
 """The descriptor set of the public API: what Envoy transcodes with and reflection lists."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from google.protobuf import any_pb2, descriptor_pb2, duration_pb2
-from google.protobuf.descriptor import Descriptor, EnumDescriptor, FileDescriptor
+from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor, FileDescriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 
 from scripts.protoc_gen_mesh.model import Contract
@@ -79,11 +79,14 @@ def _hide_policy(file: FileDescriptorProto, contract: Contract) -> None:
 
 
 def _reachable(contract: Contract) -> set[str]:
-    """Return the top-level messages and enums that public methods reach."""
+    """Return the top-level messages and enums that public methods reach, and those that extensions are made of."""
     found: set[str] = set()
     open_ends: list[Descriptor | EnumDescriptor] = [
         message for method in contract.public_methods for message in (method.request, method.response)
     ]
+    for name in contract.own_files - {_POLICY}:
+        extensions = contract.options.pool.FindFileByName(name).extensions_by_name
+        open_ends += _types(extensions.values())
     while open_ends:
         top = _top(open_ends.pop())
         if top.full_name not in found:
@@ -97,10 +100,14 @@ def _top(item: Descriptor | EnumDescriptor) -> Descriptor | EnumDescriptor:
 
 
 def _neighbours(message: Descriptor) -> Iterator[Descriptor | EnumDescriptor]:
-    for field in message.fields:
-        yield from (kind for kind in (field.message_type, field.enum_type) if kind)
+    yield from _types([*message.fields, *message.extensions])
     for nested in message.nested_types:
         yield from _neighbours(nested)
+
+
+def _types(fields: Iterable[FieldDescriptor]) -> Iterator[Descriptor | EnumDescriptor]:
+    for field in fields:
+        yield from (kind for kind in (field.message_type, field.enum_type, field.containing_type) if kind)
 
 
 def _error_files() -> dict[str, FileDescriptorProto]:

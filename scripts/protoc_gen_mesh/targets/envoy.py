@@ -68,7 +68,7 @@ def _rest_routes(bound: list[tuple[Binding, Method]]) -> list[dict[str, Any]]:
 
 
 def _path_match(binding: Binding) -> dict[str, Any]:
-    return {"path": binding.path} if binding.literal else {"safe_regex": {"regex": binding.regex}}
+    return {"safe_regex": {"regex": binding.regex}}
 
 
 def _rest_match(binding: Binding) -> dict[str, Any]:
@@ -90,8 +90,7 @@ def _grpc_permission(method: Method) -> dict[str, Any]:
 
 
 def _rest_permission(binding: Binding) -> dict[str, Any]:
-    path = {"exact": binding.path} if binding.literal else {"safe_regex": {"regex": binding.regex}}
-    return {"and_rules": {"rules": [{"header": _verb(binding)}, {"url_path": {"path": path}}]}}
+    return {"and_rules": {"rules": [{"header": _verb(binding)}, {"url_path": {"path": _path_match(binding)}}]}}
 
 
 def _facts(method: Method) -> dict[str, Any]:
