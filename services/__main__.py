@@ -6,7 +6,7 @@ from importlib import import_module
 
 COMMANDS = {
     "migrate": "services.chassis.migrations.cli",
-    "audit": "services.audit",
+    "audit": "services.audit.cli",
     "run": "services.chassis.run",
 }
 

@@ -1,9 +1,9 @@
 """What all kinds of calls have in common: how they begin, how their messages are read, how they end."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import grpc
 from google.protobuf.message import DecodeError, Message
@@ -19,6 +19,7 @@ from services.chassis.replay import StoredReply
 from services.chassis.reporting import Reporter
 from services.chassis.status import refusal_of
 from services.chassis.streams import OpenStreams
+from services.chassis.tracing import Sampler, ServiceTracing
 from services.chassis.validation import validate
 
 MAX_REQUEST_BYTES = 1024 * 1024
@@ -35,18 +36,26 @@ class Guards:
     admission: Admission
     streams: OpenStreams
     reporter: Callable[[MethodContract], Reporter]
+    sampler: Sampler
+    tracing: ServiceTracing
     stored_reply: StoredReply | None = None
     """Looks the first answer to an idempotent request up; None without a database."""
 
 
-def open_call(contract: MethodContract, context: Context, longest: float) -> tuple[Call, str | None]:
-    """Begin a call: return it, and the header that says who asks."""
-    metadata = dict(context.invocation_metadata() or ())
+class Inbound(NamedTuple):
+    """What came with a call beside its message."""
+
+    headers: Mapping[str, str]
+    traceparent: str
+    sampled: bool
+
+
+def open_call(contract: MethodContract, context: Context, inbound: Inbound, longest: float) -> Call:
+    """Begin a call: it is the current one from here on."""
     budget = deadline.inbound(context.time_remaining(), longest)
-    traceparent, sampled = "", False
-    call = Call(contract, None, time.monotonic() + budget, traceparent, sampled)
+    call = Call(contract, None, time.monotonic() + budget, inbound.traceparent, inbound.sampled)
     _current.set(call)
-    return call, metadata.get("authorization")
+    return call
 
 
 def refuse_late(call: Call) -> None:

@@ -1,26 +1,30 @@
-"""Hosts any set of services in one process: one gRPC server, one HTTP port, and per service its own everything."""
+"""Hosts any set of services in one process: one gRPC port, one HTTP port, and per service its own everything else."""
 
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
 import grpc
 
-from services.chassis.channel import Channel
-from services.chassis.hosted import Hosted, build
-from services.chassis.logs import Logs
-from services.chassis.metrics import Metrics
+from services.chassis.background import Background
+from services.chassis.hosted import Hosted, host
 from services.chassis.pipeline import Routes
-from services.chassis.runtime import Runtime
-from services.chassis.service import Service
+from services.chassis.probes import Probes
+from services.chassis.process import Process, StartError
+from services.chassis.reflection import Reflection
+from services.chassis.service import Service, Task
 from services.chassis.settings import ProcessSettings, ServiceSettings
 
 logger = logging.getLogger(__name__)
 
 TRANSPORT_MAX_BYTES = 8 * 1024 * 1024
-CONNECTION_MAX_AGE_MS = 60_000
+"""More than a service reads, so that the refusal can say why."""
+LAST_WORDS = 0.5
+"""Seconds that streams get to say why they end, once the grace is over."""
 
 
 class Host:
@@ -30,71 +34,112 @@ class Host:
         self, services: Sequence[Service], process: ProcessSettings, settings: Mapping[str, ServiceSettings]
     ) -> None:
         """Keep what is to be served; nothing is opened yet."""
-        self._services, self._process, self._settings = services, process, settings
-        self.metrics = Metrics()
-        self.draining = asyncio.Event()
+        self._services, self._settings = services, settings
+        self.process = Process.of(process)
         self.grpc_port = 0
-        self._logs = Logs(process.log_level)
+        self.http_port = 0
         self._hosted: list[Hosted] = []
-        self._channels: dict[str, Channel] = {}
+        self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        """Open everything and serve."""
-        self._logs.__enter__()
-        self._server = grpc.aio.server(options=_server_options())
-        self.grpc_port = self._server.add_insecure_port(self._process.grpc_listen)
-        self._hosted = [self._build(service) for service in self._services]
-        self._server.add_generic_rpc_handlers((self._routes(),))
-        await self._server.start()
-        for hosted in self._hosted:
-            hosted.start()
+        """Open everything and serve. Raises StartError with what is missing."""
+        async with AsyncExitStack() as stack:
+            await self._open(stack)
+            self._stack = stack.pop_all()
+        logger.info("serving", extra={"fields": self._where()})
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Drain: finish what is in flight, stop what runs beside, close what was opened."""
-        await asyncio.sleep(self._process.drain_delay)
-        self.draining.set()
-        await self._server.stop(self._process.drain_grace)
-        await asyncio.gather(*(hosted.stop() for hosted in self._hosted))
-        await asyncio.gather(*(channel.close() for channel in self._channels.values()))
-        self._logs.__exit__(kind, error, trace)
+        """Drain: tell, wait until callers have left, finish what is in flight, stop what runs beside, close."""
+        try:
+            await self._drain()
+        finally:
+            await self._stack.__aexit__(kind, error, trace)
 
-    def _build(self, service: Service) -> Hosted:
-        runtime = Runtime(
-            name=service.name,
-            settings=self._settings[service.name],
-            metrics=self.metrics.of(service.name),
-            channel_to=lambda neighbour: self._channel(service, neighbour),
-            draining=self.draining,
-        )
-        return build(service, runtime, self._logs, self.metrics)
+    async def _open(self, stack: AsyncExitStack) -> None:
+        settings = self.process.settings
+        stack.enter_context(self.process.logs)
+        stack.push_async_callback(self.process.tracing.close)
+        self._server, self.grpc_port = _server(settings, settings.grpc_listen, stack)
+        # Services of one process go on calling each other while the port outside takes no new calls.
+        self._inner, self._inner_port = _server(settings, "127.0.0.1:0", stack)
+        for service in self._services:
+            self._hosted.append(
+                await host(service, self._settings[service.name], self.process, self._address_of, stack)
+            )
+        for server in (self._inner, self._server):
+            server.add_generic_rpc_handlers((self._routes(),))
+            await server.start()
+        self._start_background(stack)
+        probes = Probes(settings.http_listen, self.process.health, self.process.metrics)
+        self.http_port = (await stack.enter_async_context(probes)).port
+
+    def _start_background(self, stack: AsyncExitStack) -> None:
+        chassis = Background("chassis", [Task("health", self.process.health.run), *self._mirrors()])
+        for background in (chassis, *(hosted.background for hosted in self._hosted)):
+            background.start()
+            stack.push_async_callback(background.stop)
+
+    def _mirrors(self) -> list[Task]:
+        """Return what mirrors the health of other processes' services, for those who show the public API."""
+        health, addresses = self.process.health, self.process.settings.addresses
+        return [
+            Task("mirror", partial(api.mirror, health, hosted.service.name, addresses))
+            for hosted in self._hosted
+            if (api := hosted.components.public_api)
+        ]
+
+    async def _drain(self) -> None:
+        settings = self.process.settings
+        logger.info("draining", extra={"fields": self._where()})
+        self.process.health.drain()
+        await asyncio.sleep(settings.drain_delay)
+        self.process.draining.set()
+        await self._finish_calls(settings.drain_grace)
+        await asyncio.gather(*(hosted.background.stop() for hosted in self._hosted))
+        await self._inner.stop(LAST_WORDS)
+
+    async def _finish_calls(self, grace: float) -> None:
+        """Take no new calls and wait for those in flight; streams that do not end by then are cut."""
+        stopping = asyncio.create_task(self._server.stop(grace + LAST_WORDS))
+        done, _ = await asyncio.wait({stopping}, timeout=grace)
+        if not done:
+            for hosted in self._hosted:
+                hosted.guards.streams.cut()
+        await stopping
 
     def _routes(self) -> Routes:
-        return Routes({path: handler for hosted in self._hosted for path, handler in hosted.handlers()})
+        served = {path: handler for hosted in self._hosted for path, handler in hosted.handlers.items()}
+        public = next((hosted.components.public_api for hosted in self._hosted if hosted.components.public_api), None)
+        names = {path.split("/")[1] for path in served}
+        reflection = Reflection(sorted(names), public.descriptors if public else None)
+        return Routes({**served, **self.process.health.handlers(), **reflection.handlers()})
 
-    def _channel(self, service: Service, neighbour: str) -> Channel:
-        if neighbour not in (*service.neighbours, "identity"):
-            raise LookupError(f"{service.name} does not declare {neighbour} as its neighbour")
-        if neighbour not in self._channels:
-            name = service.name
-            self._channels[neighbour] = Channel(
-                neighbour, self._address(neighbour), lambda path: self.metrics.client_method(name, path)
-            )
-        return self._channels[neighbour]
-
-    def _address(self, neighbour: str) -> str:
+    def _address_of(self, neighbour: str) -> str:
         if any(service.name == neighbour for service in self._services):
-            return f"127.0.0.1:{self.grpc_port}"
-        return self._process.address_of(neighbour)
+            return f"127.0.0.1:{self._inner_port}"
+        return self.process.settings.address_of(neighbour)
+
+    def _where(self) -> dict[str, object]:
+        names = [service.name for service in self._services]
+        return {"services": names, "grpc_port": self.grpc_port, "http_port": self.http_port}
 
 
-def _server_options() -> list[tuple[str, Any]]:
+def _server(settings: ProcessSettings, listen: str, stack: AsyncExitStack) -> tuple[grpc.aio.Server, int]:
+    server = grpc.aio.server(options=_options(settings))
+    stack.push_async_callback(server.stop, None)
+    try:
+        return server, server.add_insecure_port(listen)
+    except RuntimeError:
+        raise StartError(f"{listen} is taken, or is not an address of this machine") from None
+
+
+def _options(settings: ProcessSettings) -> list[tuple[str, Any]]:
     return [
         ("grpc.max_receive_message_length", TRANSPORT_MAX_BYTES),
-        ("grpc.max_connection_age_ms", CONNECTION_MAX_AGE_MS),
-        ("grpc.max_connection_age_grace_ms", 900_000),
+        ("grpc.max_connection_age_ms", int(settings.connection_max_age * 1000)),
         ("grpc.keepalive_time_ms", 30_000),
         ("grpc.keepalive_timeout_ms", 5_000),
         ("grpc.http2.min_ping_interval_without_data_ms", 10_000),

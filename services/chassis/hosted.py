@@ -1,81 +1,158 @@
-"""One service within a process: its guards, its components, and what runs beside its calls."""
+"""One service within a process: what it owns, what guards its calls, and what runs beside them."""
 
-import asyncio
-import logging
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from functools import partial
 
 import grpc
+import psycopg
 
+from services.chassis import idempotency, migrations
 from services.chassis.auth import Authenticator
+from services.chassis.background import Background
+from services.chassis.channel import Channel
 from services.chassis.contract import MethodContract
+from services.chassis.database import Database
 from services.chassis.exchange import Guards
+from services.chassis.health import Report, State
 from services.chassis.keys import fetcher
-from services.chassis.logs import Logs
-from services.chassis.metrics import Metrics
+from services.chassis.outbox import Outbox
 from services.chassis.overload import Admission
 from services.chassis.pipeline import handlers_of
+from services.chassis.process import Process, StartError
 from services.chassis.reporting import Reporter
 from services.chassis.runtime import Runtime
-from services.chassis.service import Components, Service, Task
+from services.chassis.service import Components, Service
+from services.chassis.settings import ServiceSettings
 from services.chassis.streams import OpenStreams
 
-logger = logging.getLogger(__name__)
-
-TASK_RESTART_DELAY = 1.0
-"""Seconds before a task that failed is run again."""
+REVISION = "SELECT version_num FROM alembic_version"
+AddressOf = Callable[[str], str]
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Hosted:
     """A service that was built and can be served."""
 
     service: Service
-    runtime: Runtime
     components: Components
     guards: Guards
-    _tasks: list["asyncio.Task[None]"] = field(default_factory=list)
-
-    def handlers(self) -> Iterator[tuple[str, grpc.RpcMethodHandler]]:
-        """Return its methods by their paths."""
-        for servicer in self.components.servicers:
-            yield from handlers_of(servicer, self.guards).items()
-
-    def start(self) -> None:
-        """Run its tasks."""
-        self._tasks = [
-            asyncio.create_task(run_forever(task), name=f"{self.service.name}:{task.name}")
-            for task in self.components.tasks
-        ]
-
-    async def stop(self) -> None:
-        """Cancel its tasks and wait until they gave back what they hold."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+    handlers: Mapping[str, grpc.RpcMethodHandler]
+    background: Background
 
 
-def build(service: Service, runtime: Runtime, logs: Logs, metrics: Metrics) -> Hosted:
-    """Build a service from its runtime."""
+async def host(
+    service: Service, settings: ServiceSettings, process: Process, address_of: AddressOf, stack: AsyncExitStack
+) -> Hosted:
+    """Open what a service owns, build it and let it prepare. Leaving the stack closes what was opened."""
+    database = await _database(service, settings, stack) if service.has_database else None
+    channels = _Channels(service, process, address_of)
+    stack.push_async_callback(channels.close)
+    runtime = Runtime(
+        name=service.name,
+        settings=settings,
+        metrics=process.metrics.of(service.name),
+        channel_to=channels.to,
+        draining=process.draining,
+        database_or_none=database,
+        outbox_or_none=Outbox() if database else None,
+    )
+    components = service.build(runtime)
+    if components.prepare:
+        await components.prepare()
+    guards = _guards(service, runtime, process)
+    handlers = {
+        path: handler
+        for servicer in components.servicers
+        for path, handler in (await handlers_of(servicer, guards)).items()
+    }
+    _watch(service, handlers, runtime, guards, process)
+    return Hosted(service, components, guards, handlers, Background(service.name, components.tasks))
+
+
+async def _database(service: Service, settings: ServiceSettings, stack: AsyncExitStack) -> Database:
+    """Open the service's database, if it has the tables that this code needs."""
+    url = settings.database_url.get_secret_value()
+    database = Database(url, name=service.name, pool_size=settings.pool_size)
+    await stack.enter_async_context(database)
+    needed = migrations.head(service.name)
+    try:
+        row = await database.one(REVISION)
+    except psycopg.errors.UndefinedTable:
+        row = None
+    except psycopg.OperationalError as error:
+        raise StartError(f"{service.name}: the database does not answer: {error}") from None
+    if row is None or row[0] < needed:
+        found = row[0] if row else "nothing"
+        raise StartError(
+            f"{service.name}: the database is at {found}, {needed} is needed: python -m services migrate {service.name}"
+        )
+    return database
+
+
+def _guards(service: Service, runtime: Runtime, process: Process) -> Guards:
+    database = runtime.database_or_none
 
     def reporter(contract: MethodContract) -> Reporter:
         path = contract.full_name
-        return Reporter(metrics.server_method(path), logs.method(service.name, path))
+        return Reporter(process.metrics.server_method(path), process.logs.method(service.name, path))
 
-    guards = Guards(
+    return Guards(
         authenticator=Authenticator(fetcher(runtime)),
         admission=Admission(runtime.settings.max_in_flight, runtime.settings.max_queue),
         streams=OpenStreams(),
         reporter=reporter,
+        sampler=process.tracing.sampler,
+        tracing=process.tracing.service(service.name),
+        stored_reply=partial(idempotency.stored_reply, database) if database else None,
     )
-    return Hosted(service, runtime, service.build(runtime), guards)
 
 
-async def run_forever(task: Task) -> None:
-    """Run a task again whenever it fails or ends; a service without its background work is not whole."""
-    while True:
-        try:
-            await task.run()
-        except Exception:
-            logger.exception("task failed", extra={"fields": {"task": task.name}})
-        await asyncio.sleep(TASK_RESTART_DELAY)
+def _watch(
+    service: Service, handlers: Mapping[str, object], runtime: Runtime, guards: Guards, process: Process
+) -> None:
+    """Show how the service does: its health, and how full its bounds are."""
+    process.health.host(service.name, {path.split("/")[1] for path in handlers})
+    metrics = runtime.metrics
+    metrics.gauge("calls_queued", "Calls that wait for a place.", lambda: guards.admission.queued)
+    metrics.gauge("streams_open", "Streams being served.", lambda: guards.streams.open)
+    if database := runtime.database_or_none:
+        process.health.depend(service.name, "database", partial(_database_report, database))
+        pool = database.connections
+        metrics.gauge("database_connections", "Connections by state.", lambda: pool.open, state="open")
+        metrics.gauge("database_connections", "Connections by state.", lambda: pool.idle, state="idle")
+        metrics.gauge("database_waiting", "Statements that wait for a connection.", lambda: pool.waiting)
+
+
+def _database_report(database: Database) -> Report:
+    if database.reachable:
+        return Report(State.UP)
+    return Report(State.DOWN, f"no answer for {database.lost_for:.0f} s")
+
+
+class _Channels:
+    """The channels of a service to its neighbours, each opened when a stub asks for it."""
+
+    def __init__(self, service: Service, process: Process, address_of: AddressOf) -> None:
+        self._service, self._process, self._address_of = service, process, address_of
+        self._allowed = {*service.neighbours, "identity"}
+        self._open: dict[str, Channel] = {}
+
+    def to(self, neighbour: str) -> Channel:
+        """Return the channel to a neighbour. Every service may ask identity for its keys."""
+        if neighbour not in self._allowed:
+            raise LookupError(f"{self._service.name} does not declare {neighbour} as its neighbour")
+        if neighbour not in self._open:
+            self._open[neighbour] = Channel(
+                neighbour,
+                self._address_of(neighbour),
+                partial(self._process.metrics.client_method, self._service.name),
+                self._process.tracing.service(self._service.name).client_interceptors(),
+            )
+        return self._open[neighbour]
+
+    async def close(self) -> None:
+        """Close all."""
+        for channel in self._open.values():
+            await channel.close()

@@ -2,9 +2,9 @@
 
 import jwt
 from google.protobuf.json_format import MessageToDict
-
 from meshmart.identity.v1 import identity_service_pb2 as pb
 from meshmart.identity.v1.identity_service_pb2_grpc import IdentityServiceStub
+
 from services.chassis.auth import FetchKeys, Keys
 from services.chassis.runtime import Runtime
 

@@ -34,11 +34,17 @@ class _Collector:
         """Ignore what the generated code adds for older servers."""
 
 
+def collect(add_to_server: Callable[[Any, Any], None], servicer: object) -> dict[str, grpc.RpcMethodHandler]:
+    """Return the methods of a servicer by their paths, as the generated code would add them."""
+    collector = _Collector()
+    add_to_server(servicer, collector)
+    return collector.handlers
+
+
 def methods_of(servicer: Servicer) -> list[Method]:
     """Return the methods of a servicer."""
-    collector = _Collector()
-    servicer.add_to_server(servicer.servicer, collector)
-    return [_method(path, handler) for path, handler in collector.handlers.items()]
+    handlers = collect(servicer.add_to_server, servicer.servicer)
+    return [_method(path, handler) for path, handler in handlers.items()]
 
 
 def _method(path: str, handler: grpc.RpcMethodHandler) -> Method:

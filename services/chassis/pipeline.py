@@ -7,29 +7,34 @@ from collections.abc import Mapping
 
 import grpc
 
+from services.chassis.entry import entry
 from services.chassis.exchange import Context, Guards
 from services.chassis.methods import Method, methods_of
 from services.chassis.pipeline_stream import streaming
-from services.chassis.pipeline_unary import unary_unary
+from services.chassis.pipeline_unary import unary
 from services.chassis.refusals import MethodUnimplemented
 from services.chassis.service import Servicer
 from services.chassis.status import refusal_of
 
+_HANDLERS = {
+    (False, False): grpc.unary_unary_rpc_method_handler,
+    (False, True): grpc.unary_stream_rpc_method_handler,
+    (True, False): grpc.stream_unary_rpc_method_handler,
+    (True, True): grpc.stream_stream_rpc_method_handler,
+}
+"""By whether requests and whether responses are streamed."""
 
-def handlers_of(servicer: Servicer, guards: Guards) -> dict[str, grpc.RpcMethodHandler]:
+
+async def handlers_of(servicer: Servicer, guards: Guards) -> dict[str, grpc.RpcMethodHandler]:
     """Return a servicer's methods by their paths, each behind the guards."""
-    return {method.contract.full_name: _handler(method, guards) for method in methods_of(servicer)}
+    return {method.contract.full_name: await _handler(method, guards) for method in methods_of(servicer)}
 
 
-def _handler(method: Method, guards: Guards) -> grpc.RpcMethodHandler:
+async def _handler(method: Method, guards: Guards) -> grpc.RpcMethodHandler:
     contract = method.contract
-    if contract.client_streaming and contract.server_streaming:
-        return grpc.stream_stream_rpc_method_handler(streaming(method, guards))
-    if contract.client_streaming:
-        return grpc.stream_unary_rpc_method_handler(streaming(method, guards))
-    if contract.server_streaming:
-        return grpc.unary_stream_rpc_method_handler(streaming(method, guards))
-    return grpc.unary_unary_rpc_method_handler(unary_unary(method, guards))
+    kind = (contract.client_streaming, contract.server_streaming)
+    serve = streaming if any(kind) else unary
+    return _HANDLERS[kind](await entry(contract, guards, serve(method, guards)))
 
 
 class Routes(grpc.GenericRpcHandler):
@@ -41,14 +46,13 @@ class Routes(grpc.GenericRpcHandler):
     def __init__(self, handlers: Mapping[str, grpc.RpcMethodHandler]) -> None:
         """Route to handlers by path."""
         self._find = handlers.get
-        self._unknown = grpc.unary_unary_rpc_method_handler(_unimplemented)
+        self._unknown: grpc.RpcMethodHandler = grpc.unary_unary_rpc_method_handler(_unimplemented)
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
         """Return what serves a call."""
         return self._find(handler_call_details.method, self._unknown)
 
 
-async def _unimplemented(_: bytes, context: Context) -> bytes:
+async def _unimplemented(_: bytes, context: Context) -> None:
     refusal = refusal_of(MethodUnimplemented("no such method is served here"))
     await context.abort(refusal.code, refusal.message, refusal.trailers)
-    return b""

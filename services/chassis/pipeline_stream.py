@@ -7,27 +7,27 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from services.chassis.exchange import Context, Guards, open_call, read_request, refuse, refuse_late
+from services.chassis.entry import Plain
+from services.chassis.exchange import Context, Guards, Inbound, open_call, read_request, refuse, refuse_late
 from services.chassis.methods import Method
 from services.chassis.streams import StreamTimer
 
 Converse = Callable[[Any, StreamTimer, Context], Awaitable[bytes | None]]
-Serve = Callable[[Any, Context], Awaitable[bytes | None]]
 
 
-def streaming(method: Method, guards: Guards) -> Serve:
+def streaming(method: Method, guards: Guards) -> Plain:
     """Return what serves a method that streams its requests, its responses, or both."""
     contract = method.contract
     report = guards.reporter(contract)
     authorize = guards.authenticator.gate(contract.access)
     converse = _converse(method)
 
-    async def serve(incoming: Any, context: Context) -> bytes | None:
+    async def serve(incoming: Any, context: Context, inbound: Inbound) -> bytes | None:
         started = report.began()
-        call, authorization = open_call(contract, context, contract.max_age)
+        call = open_call(contract, context, inbound, contract.max_age)
         try:
             refuse_late(call)
-            call.principal = await authorize(authorization)
+            call.principal = await authorize(inbound.headers.get("authorization"))
             with guards.streams.one():
                 async with StreamTimer(contract, call.deadline) as timer:
                     reply = await converse(incoming, timer, context)

@@ -6,26 +6,25 @@ from collections.abc import Awaitable, Callable
 from google.protobuf.message import Message
 
 from services.chassis.call import Call
-from services.chassis.exchange import Context, Guards, open_call, read_request, refuse, refuse_late
+from services.chassis.entry import Plain
+from services.chassis.exchange import Context, Guards, Inbound, open_call, read_request, refuse, refuse_late
 from services.chassis.methods import Method
-from services.chassis.replay import replaying
-
-Handle = Callable[[Message, Call, Context], Awaitable[bytes]]
+from services.chassis.replay import Handle, replaying
 
 
-def unary_unary(method: Method, guards: Guards) -> Callable[[bytes, Context], Awaitable[bytes]]:
+def unary(method: Method, guards: Guards) -> Plain:
     """Return what serves a method: bytes in, bytes out."""
     contract = method.contract
     report = guards.reporter(contract)
     answer = _answer(method, guards)
 
-    async def serve(data: bytes, context: Context) -> bytes:
+    async def serve(data: bytes, context: Context, inbound: Inbound) -> bytes:
         started = report.began()
-        call, authorization = open_call(contract, context, contract.timeout)
+        call = open_call(contract, context, inbound, contract.timeout)
         try:
             refuse_late(call)
             async with asyncio.timeout(call.remaining()):
-                reply = await answer(data, authorization, call, context)
+                reply = await answer(data, inbound.headers.get("authorization"), call, context)
         except asyncio.CancelledError:
             report.cancelled(call, started)
             raise
@@ -48,7 +47,7 @@ def _answer(method: Method, guards: Guards) -> Callable[[bytes, str | None, Call
         if not admission.try_enter():
             await admission.wait()
         try:
-            return await handle(request, call, context)
+            return await handle(request, context)
         finally:
             admission.leave()
 
@@ -58,7 +57,7 @@ def _answer(method: Method, guards: Guards) -> Callable[[bytes, str | None, Call
 def _handle(method: Method, guards: Guards) -> Handle:
     handler, serialize = method.handler, method.serialize
 
-    async def handle(request: Message, call: Call, context: Context) -> bytes:
+    async def handle(request: Message, context: Context) -> bytes:
         return serialize(await handler(request, context))
 
     if method.contract.idempotent and guards.stored_reply:

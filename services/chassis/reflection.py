@@ -181,7 +181,7 @@ def _rename(proto: FileDescriptorProto) -> None:
     alpha, stable = "grpc.reflection.v1alpha", "grpc.reflection.v1"
     proto.name, proto.package = proto.name.replace("v1alpha", "v1"), stable
     for message in proto.message_type:
-        for field in message.field:
+        for field in (field for field in message.field if field.type_name):
             field.type_name = field.type_name.replace(alpha, stable)
     for method in (method for service in proto.service for method in service.method):
         method.input_type = method.input_type.replace(alpha, stable)

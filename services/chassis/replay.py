@@ -6,10 +6,11 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from services.chassis.call import Call
+from services.chassis.call import Call, current_call
 from services.chassis.redaction import redacted
+from services.chassis.refusals import RequestIdReused
 
-Handle = Callable[[Message, Call, Any], Awaitable[bytes]]
+Handle = Callable[[Message, Any], Awaitable[bytes]]
 StoredReply = Callable[[Call], Awaitable[bytes | None]]
 """Returns the first reply to the call's request id, or None. Raises RequestIdReused if that was another request."""
 
@@ -17,18 +18,30 @@ StoredReply = Callable[[Call], Awaitable[bytes | None]]
 def replaying(handle: Handle, stored_reply: StoredReply) -> Handle:
     """Return a handler that looks for a stored reply once the real one fails; success pays nothing."""
 
-    async def handle_once(request: Message, call: Call, context: Any) -> bytes:
-        call.request_id = request.request_id  # type: ignore[attr-defined]  # the contract says so
+    async def handle_once(request: Any, context: Any) -> bytes:
+        call = current_call()
+        assert call is not None  # noqa: S101  # the pipeline has set it
+        call.request_id = request.request_id
         call.request_hash = request_hash(request)
         try:
-            return await handle(request, call, context)
-        except Exception:
-            reply = await stored_reply(call)
+            return await handle(request, context)
+        except Exception as error:
+            reply = await _look_up(stored_reply, call, error)
             if reply is None:
                 raise
             return reply
 
     return handle_once
+
+
+async def _look_up(stored_reply: StoredReply, call: Call, error: Exception) -> bytes | None:
+    """Return the stored reply; where it cannot be read, what made us look is what the caller hears of."""
+    try:
+        return await stored_reply(call)
+    except RequestIdReused:
+        raise
+    except Exception as unreadable:
+        raise error from unreadable
 
 
 def request_hash(request: Message) -> bytes:

@@ -29,24 +29,24 @@ class Runtime:
     metrics: ServiceMetrics
     channel_to: "Callable[[str], Channel]"
     """Returns the channel to a neighbour; `stub` is what services call."""
-    _database: "Database | None" = None
-    _outbox: "Outbox | None" = None
     draining: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the process is shutting down: streams that only wait must end."""
+    database_or_none: "Database | None" = None
+    outbox_or_none: "Outbox | None" = None
 
     @property
     def database(self) -> "Database":
         """The service's own database."""
-        if self._database is None:
+        if self.database_or_none is None:
             raise LookupError(f"{self.name} is declared without a database")
-        return self._database
+        return self.database_or_none
 
     @property
     def outbox(self) -> "Outbox":
         """Where the service's events are written."""
-        if self._outbox is None:
+        if self.outbox_or_none is None:
             raise LookupError(f"{self.name} is declared without a database")
-        return self._outbox
+        return self.outbox_or_none
 
     def stub(self, stub: Callable[[grpc.aio.Channel], S]) -> S:
         """Return a neighbour's stub from its generated class. Its calls carry deadline, trace and token."""

@@ -59,6 +59,9 @@ class ProcessSettings(_Environment):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least level that is logged.")
     drain_delay: float = Field(0.0, ge=0, description="Seconds between NOT_SERVING and the last accepted call.")
     drain_grace: float = Field(10.0, ge=0, description="Seconds that calls in flight get to finish.")
+    connection_max_age: float = Field(
+        60.0, gt=0, description="Seconds after which callers reconnect, and so find new replicas."
+    )
     otlp_endpoint: str = Field(
         "",
         validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT",

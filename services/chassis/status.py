@@ -8,7 +8,6 @@ from datetime import timedelta
 import grpc
 import nats.errors
 import psycopg
-import psycopg_pool
 from google.protobuf.any_pb2 import Any
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
@@ -58,9 +57,7 @@ def domain_error_of(error: BaseException) -> DomainError:
 
 
 def _details(error: DomainError) -> list[Any]:
-    details: list[Message] = [
-        error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata)
-    ]
+    details: list[Message] = [error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata)]
     if error.fields:
         details.append(_bad_request(error))
     if error.retry_after is not None:
@@ -99,21 +96,29 @@ def _broker(_: BaseException) -> DomainError:
     return refusals.BrokerUnavailable("the broker does not answer")
 
 
-_NEIGHBOUR_DOWN = frozenset({
-    grpc.StatusCode.UNAVAILABLE,
-    grpc.StatusCode.UNKNOWN,
-    grpc.StatusCode.INTERNAL,
-    grpc.StatusCode.RESOURCE_EXHAUSTED,
-    grpc.StatusCode.CANCELLED,
-    grpc.StatusCode.DATA_LOSS,
-})
+def _unimplemented(_: BaseException) -> DomainError:
+    return refusals.MethodUnimplemented("the method is not implemented")
+
+
+_NEIGHBOUR_DOWN = frozenset(
+    {
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.UNKNOWN,
+        grpc.StatusCode.INTERNAL,
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        grpc.StatusCode.CANCELLED,
+        grpc.StatusCode.DATA_LOSS,
+    }
+)
 
 
 def _neighbour(error: BaseException) -> DomainError:
-    """A refusal that the caller of the neighbour did not expect is a bug of ours; a neighbour in trouble is not."""
+    """Tell a neighbour in trouble from one whose refusal nobody here expected, which is a bug of ours."""
     code = error.code() if isinstance(error, grpc.aio.AioRpcError) else grpc.StatusCode.UNKNOWN
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return _deadline(error)
+    if code is grpc.StatusCode.UNAUTHENTICATED:
+        return refusals.TokenExpired("the access token expired while the call was served")
     if code not in _NEIGHBOUR_DOWN:
         return _bug(error)
     name = error.neighbour if isinstance(error, NeighbourCallError) else "unknown"
@@ -124,7 +129,8 @@ _TRANSLATIONS: tuple[tuple[type[BaseException], Callable[[BaseException], Domain
     (grpc.aio.AioRpcError, _neighbour),
     # Before TimeoutError: the broker's timeout is one too.
     (nats.errors.Error, _broker),
-    (psycopg_pool.PoolTimeout, _database),
     (psycopg.OperationalError, _database),
     (TimeoutError, _deadline),
+    # What generated servicers raise for methods that nobody wrote.
+    (NotImplementedError, _unimplemented),
 )

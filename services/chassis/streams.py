@@ -4,7 +4,8 @@ import asyncio
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 from services.chassis.contract import MethodContract
 from services.chassis.errors import DomainError
@@ -26,6 +27,11 @@ class OpenStreams:
         self._limit = limit
         self._tasks: set[asyncio.Task[Any]] = set()
         self._cut = False
+
+    @property
+    def open(self) -> int:
+        """How many are open."""
+        return len(self._tasks)
 
     @contextmanager
     def one(self) -> Iterator[None]:
@@ -61,13 +67,15 @@ class StreamTimer:
         self._end = deadline + HARD_STOP_AFTER
         self._timeout = asyncio.timeout(None)
 
-    async def __aenter__(self) -> "StreamTimer":
+    async def __aenter__(self) -> Self:
         """Start counting."""
         await self._timeout.__aenter__()
         self.heard()
         return self
 
-    async def __aexit__(self, kind: Any, error: Any, trace: Any) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         """Say why the stream was ended, if it was."""
         try:
             await self._timeout.__aexit__(kind, error, trace)

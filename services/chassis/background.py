@@ -1,0 +1,42 @@
+"""Work that runs beside the calls for as long as the process does."""
+
+import asyncio
+import logging
+from collections.abc import Iterable
+
+from services.chassis.service import Task
+
+logger = logging.getLogger(__name__)
+
+RESTART_DELAY = 1.0
+"""Seconds before work that failed is begun again."""
+
+
+class Background:
+    """Tasks of one owner."""
+
+    def __init__(self, owner: str, tasks: Iterable[Task]) -> None:
+        """Run nothing yet."""
+        self._owner, self._tasks = owner, tuple(tasks)
+        self._running: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Begin all tasks."""
+        self._running = [
+            asyncio.create_task(self._keep_running(task), name=f"{self._owner} {task.name}") for task in self._tasks
+        ]
+
+    async def stop(self) -> None:
+        """Cancel all tasks, and wait until they gave back what they hold."""
+        for running in self._running:
+            running.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+
+    async def _keep_running(self, task: Task) -> None:
+        """Begin a task again whenever it fails or ends: a service without its background work is not whole."""
+        while True:
+            try:
+                await task.run()
+            except Exception:
+                logger.exception("task failed", extra={"fields": {"service": self._owner, "task": task.name}})
+            await asyncio.sleep(RESTART_DELAY)
