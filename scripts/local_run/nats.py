@@ -3,13 +3,12 @@
 import json
 import os
 import re
-import shutil
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from scripts.local_run.program import Program, ProgramError
+from scripts.local_run.wheels import find_binary
 
 _LISTENING = re.compile(r"Listening for client connections on 127\.0\.0\.1:(\d+)")
 _READY = "Server is ready"
@@ -18,15 +17,6 @@ _MEMORY = "48MiB"
 
 User = Mapping[str, Any]
 """One entry of `authorization.users`: user, password, permissions."""
-
-
-def find_binary(name: str) -> Path:
-    """Return a program of our virtual environment, or else of the PATH."""
-    beside = Path(sys.executable).with_name(name)
-    found = str(beside) if beside.exists() else shutil.which(name)
-    if found is None:
-        raise ProgramError(f"{name} is not installed: run scripts/setup")
-    return Path(found)
 
 
 class Nats:
