@@ -1,0 +1,1 @@
+"""Counts stock and holds it for orders."""
