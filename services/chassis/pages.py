@@ -6,6 +6,7 @@ from binascii import Error as Base64Error
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
+from uuid import UUID
 
 from services.chassis.errors import DomainError, Kind
 
@@ -47,6 +48,16 @@ def read(request: PageRequest, method: str, *, keys: int = 1, default: int = DEF
     """Return the page that a request asks for. Raises PageTokenInvalid unless `cut` made its token for this method."""
     size = min(request.page_size or default, MAXIMUM_SIZE)
     return Page(method, size, _decode(request.page_token, method, keys) if request.page_token else None)
+
+
+def id_after(page: Page) -> UUID | None:
+    """Return the id that the page comes after; None for the first page. Raises PageTokenInvalid if it is none."""
+    if page.after is None:
+        return None
+    try:
+        return UUID(page.after[0])
+    except ValueError:
+        raise _invalid() from None
 
 
 def cut(page: Page, rows: Sequence[T], keys: Callable[[T], Sequence[str]]) -> tuple[Sequence[T], str]:

@@ -84,7 +84,7 @@ class OrderApi(OrderServiceServicer):
         """List the caller's orders."""
         customer_id = UUID(current_principal().subject)
         page = pages.read(request, "ListOrders")
-        before = UUID(page.after[0]) if page.after else LAST_ID
+        before = pages.id_after(page) or LAST_ID
         orders = await self._store.list_of_customer(customer_id, before, page.size + 1)
         shown, token = pages.cut(page, orders, lambda order: [str(order.id)])
         return pb.ListOrdersResponse(orders=map(messages.order, shown), next_page_token=token)

@@ -237,7 +237,7 @@ class Payment(Protocol):
         """Give the hold up, or refuse it to an authorize that comes late."""
 
 
-class StepRefused(Exception):  # noqa: N818  # it is an answer, not a fault
+class StepRefused(Exception):  # it is an answer, not a fault
     """A neighbour said no, for good."""
 
     def __init__(self, reason: str) -> None:
@@ -246,7 +246,7 @@ class StepRefused(Exception):  # noqa: N818  # it is an answer, not a fault
         self.reason = reason
 
 
-class StepFailed(Exception):  # noqa: N818  # it is an outcome: unknown
+class StepFailed(Exception):  # it is an outcome: unknown
     """Nobody knows whether a step was done. Worth a repeat unless its time ran out."""
 
     def __init__(self, reason: str, *, timed_out: bool) -> None:

@@ -66,7 +66,7 @@ class PaymentApi(PaymentServiceServicer):
     ) -> pb.ListPaymentMethodsResponse:
         """List the caller's payment methods."""
         page = pages.read(request, "ListPaymentMethods")
-        before = UUID(page.after[0]) if page.after else LAST_ID
+        before = pages.id_after(page) or LAST_ID
         methods = await self._store.methods_of(UUID(current_principal().subject), before, page.size + 1)
         shown, token = pages.cut(page, methods, lambda method: [str(method.id)])
         return pb.ListPaymentMethodsResponse(payment_methods=map(messages.payment_method, shown), next_page_token=token)

@@ -1,0 +1,1 @@
+"""Checks the invariants of the shop across the services' databases: `python -m services audit`."""
