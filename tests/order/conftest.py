@@ -48,9 +48,11 @@ class FakeNeighbours(CatalogServiceServicer, InventoryServiceServicer, PaymentSe
         self.seen: list[str] = []
         self.failures: dict[str, list[tuple[grpc.StatusCode, str]]] = defaultdict(list)
         self.gates: dict[str, asyncio.Event] = {}
+        self.reached: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
 
     async def _answer(self, step: str, context: grpc.aio.ServicerContext) -> None:
         self.seen.append(step)
+        self.reached[step].set()
         if step in self.gates:
             await self.gates[step].wait()
         if self.failures[step]:

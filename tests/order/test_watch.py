@@ -62,7 +62,7 @@ async def test_a_watch_ends_with_a_token_when_the_process_drains(shop: Shop):
     stream = shop.stub.WatchOrder(pb.WatchOrderRequest(order_id=placed.id), metadata=shop.headers())
     await stream.read()
 
-    shop.served.host.draining.set()
+    shop.served.host.process.draining.set()
     last = await stream.read()
     gate.set()
 
