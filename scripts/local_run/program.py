@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-_POLL = 0.01
 _TAIL = 15
 
 
@@ -25,6 +24,8 @@ class Program:
     log: Path
     environment: Mapping[str, str] | None = None
     """Whole environment; this process's own when None."""
+    poll: float = 0.02
+    """Seconds between two looks at whether it is ready."""
     user: int | None = None
     """Numeric user and group to run as, for programs that refuse root."""
     stop_signal: signal.Signals = signal.SIGTERM
@@ -65,7 +66,7 @@ class Program:
                 tail = self.tail()
                 self.stop()
                 raise ProgramError(f"{self.name} was not ready within {timeout:.0f} s:\n{tail}")
-            time.sleep(_POLL)
+            time.sleep(self.poll)
 
     @property
     def running(self) -> bool:

@@ -1,0 +1,53 @@
+"""What each process of ours is told, in the variables that `python -m services --help` lists."""
+
+import os
+from collections.abc import Iterable, Mapping
+from urllib.parse import quote, urlsplit, urlunsplit
+
+from scripts.local_run.ports import SERVICES, STATELESS, Ports
+from scripts.local_run.secrets import STAFF_EMAIL, Secrets
+
+
+def database_url(admin_url: str, service: str, secrets: Secrets) -> str:
+    """Return the address of a service's database on the server that an administrator's address names."""
+    name = f"meshmart_{service}"
+    parts = urlsplit(admin_url)
+    host = parts.netloc.rpartition("@")[2]
+    credentials = f"{name}:{quote(secrets.database(service), safe='')}"
+    return urlunsplit(parts._replace(netloc=f"{credentials}@{host}", path=f"/{name}"))
+
+
+def environment(hosted: Iterable[str], ports: Ports, secrets: Secrets, admin_url: str) -> dict[str, str]:
+    """Return the environment of a process that hosts services: their own secrets and everyone's addresses."""
+    services = tuple(hosted)
+    first = min(services, key=SERVICES.__getitem__)
+    values = {
+        "MESHMART_GRPC_LISTEN": f"127.0.0.1:{ports.grpc(first)}",
+        "MESHMART_HTTP_LISTEN": f"127.0.0.1:{ports.http(first)}",
+        "MESHMART_NATS_URL": f"nats://127.0.0.1:{ports.nats}",
+    }
+    for service in SERVICES:
+        values[f"MESHMART_{service.upper()}_ADDRESS"] = f"127.0.0.1:{ports.grpc(service)}"
+    for service in services:
+        values |= _own(service, secrets, admin_url)
+    return {**_inherited(os.environ), **values}
+
+
+def _own(service: str, secrets: Secrets, admin_url: str) -> dict[str, str]:
+    prefix = f"MESHMART_{service.upper()}"
+    values = {}
+    if service not in STATELESS:
+        values[f"{prefix}_DATABASE_URL"] = database_url(admin_url, service, secrets)
+        values[f"{prefix}_NATS_PASSWORD"] = secrets.nats(service)
+    if service == "identity":
+        values[f"{prefix}_KEY_ENCRYPTION_SECRET"] = secrets.key_encryption
+        values[f"{prefix}_STAFF_EMAIL"] = STAFF_EMAIL
+        values[f"{prefix}_STAFF_PASSWORD"] = secrets.staff_password
+    return values
+
+
+def _inherited(outer: Mapping[str, str]) -> dict[str, str]:
+    """Return the user's own environment, settings of ours included, without what only an administrator may know."""
+    kept = {name: value for name, value in outer.items() if name != "MESHMART_POSTGRES_URL"}
+    # glibc keeps an arena per core and thread otherwise: tens of megabytes per process.
+    return {"MALLOC_ARENA_MAX": "2", **kept}
