@@ -96,6 +96,13 @@ def _broker(_: BaseException) -> DomainError:
     return refusals.BrokerUnavailable("the broker does not answer")
 
 
+def _data(error: BaseException) -> DomainError:
+    # A NUL is the caller's mistake: strings on the wire may hold it, texts in PostgreSQL may not. All else is ours.
+    if isinstance(error, psycopg.errors.UntranslatableCharacter) or "NUL" in str(error):
+        return refusals.RequestInvalid("text must not contain the character NUL")
+    return _bug(error)
+
+
 def _unimplemented(_: BaseException) -> DomainError:
     return refusals.MethodUnimplemented("the method is not implemented")
 
@@ -130,6 +137,7 @@ _TRANSLATIONS: tuple[tuple[type[BaseException], Callable[[BaseException], Domain
     # Before TimeoutError: the broker's timeout is one too.
     (nats.errors.Error, _broker),
     (psycopg.OperationalError, _database),
+    (psycopg.DataError, _data),
     (TimeoutError, _deadline),
     # What generated servicers raise for methods that nobody wrote.
     (NotImplementedError, _unimplemented),
