@@ -174,11 +174,21 @@ async def test_one_invalid_product_stops_the_whole_import(catalog, invalid):
     assert await catalog.listed() == [[]]
 
 
+@pytest.mark.slow
 async def test_an_import_of_the_longest_length_is_taken_and_a_longer_one_is_not(catalog):
     products = [told(f"P-{number}") for number in range(IMPORT_LIMIT + 1)]
     refusal = await refusal_of(catalog.import_all(products))
     assert (refusal.reason, refusal.metadata) == ("IMPORT_INVALID", {"position": str(IMPORT_LIMIT)})
     assert await catalog.import_all(products[:-1]) == (IMPORT_LIMIT, 0)
+
+
+async def test_text_that_no_database_holds_is_refused(catalog):
+    refusals = [
+        await refusal_of(catalog.create(told(description="a\0b"))),
+        await refusal_of(catalog.import_all([told(description="a\0b")])),
+        await refusal_of(catalog.stub.ListProducts(pb.ListProductsRequest(category="a\0b"))),
+    ]
+    assert [refusal.reason for refusal in refusals] == ["REQUEST_INVALID"] * 3
 
 
 async def test_only_staff_maintains_products(catalog):

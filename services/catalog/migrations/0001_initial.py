@@ -51,7 +51,9 @@ CREATE FUNCTION similar_products(searched text[]) RETURNS TABLE (id uuid, rank d
 LANGUAGE sql STABLE
 SET pg_trgm.word_similarity_threshold = 0.45
 AS $$
-    SELECT product.id, sum(word_similarity(word, product.words)) / cardinality(searched)
+    -- Once for where the word is, once more for being in the name.
+    SELECT product.id, sum(word_similarity(word, product.words) + word_similarity(word, product.display_name))
+           / (2 * cardinality(searched))
     FROM unnest(searched) AS word
     JOIN product ON word <% product.words
     GROUP BY product.id
