@@ -3,11 +3,10 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import grpc
 import pytest
-from google.rpc import error_details_pb2
-from grpc_status import rpc_status
 from meshmart.identity.v1.customer_pb2 import Customer, Session
 from meshmart.identity.v1.identity_service_pb2 import (
     CreateSessionRequest,
@@ -15,7 +14,6 @@ from meshmart.identity.v1.identity_service_pb2 import (
     RegisterCustomerRequest,
 )
 from meshmart.identity.v1.identity_service_pb2_grpc import IdentityServiceStub
-from pydantic import SecretStr
 
 from services.chassis.database import Database
 from services.chassis.host import Host
@@ -23,6 +21,9 @@ from services.chassis.ids import new_id
 from services.chassis.settings import ProcessSettings
 from services.identity.service import SERVICE, IdentitySettings
 from services.identity.store import Store
+
+if TYPE_CHECKING:
+    from meshmart.identity.v1.identity_service_pb2_grpc import IdentityServiceAsyncStub
 
 SECRET = "a secret of the tests, long enough"
 PASSWORD = "correct horse battery"
@@ -34,7 +35,7 @@ Serve = Callable[..., AbstractAsyncContextManager["Identity"]]
 class Identity:
     """A served identity, and what people do with it."""
 
-    stub: IdentityServiceStub = field(repr=False)
+    stub: "IdentityServiceAsyncStub" = field(repr=False)
 
     async def register(self, email="ann@example.com", password=PASSWORD, *, request_id="", name="Ann") -> Customer:
         request = RegisterCustomerRequest(
@@ -50,7 +51,7 @@ class Identity:
 
 
 @pytest.fixture
-async def identity_url(database_url) -> str:
+async def identity_url(database_url):
     return await database_url("identity")
 
 
@@ -71,12 +72,10 @@ def serve(identity_url, nats) -> Serve:
 
     @asynccontextmanager
     async def serve(**settings) -> AsyncIterator[Identity]:
-        own = IdentitySettings(
-            database_url=SecretStr(identity_url),
-            nats_password=SecretStr(nats.password),
-            **{"key_encryption_secret": SecretStr(SECRET), **settings},
-        )
-        process = ProcessSettings(grpc_listen="127.0.0.1:0", http_listen="127.0.0.1:0", nats_url=nats.url)
+        values = {"database_url": identity_url, "nats_password": nats.password, "key_encryption_secret": SECRET}
+        own = IdentitySettings.model_validate(values | settings)
+        listen = {"grpc_listen": "127.0.0.1:0", "http_listen": "127.0.0.1:0", "nats_url": nats.url}
+        process = ProcessSettings.model_validate(listen)
         async with (
             Host([SERVICE], process, {"identity": own}) as host,
             grpc.aio.insecure_channel(f"127.0.0.1:{host.grpc_port}") as channel,
@@ -90,12 +89,3 @@ def serve(identity_url, nats) -> Serve:
 async def identity(serve) -> AsyncIterator[Identity]:
     async with serve() as identity:
         yield identity
-
-
-def refusal(error: grpc.aio.AioRpcError) -> tuple[str, str, str]:
-    """Return code, reason and message of a refused call."""
-    status = rpc_status.from_call(error)
-    assert status is not None
-    info = error_details_pb2.ErrorInfo()
-    assert status.details[0].Unpack(info)
-    return error.code().name, info.reason, status.message
