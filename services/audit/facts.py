@@ -36,6 +36,7 @@ FETCHED_AT_ONCE = 5000
 class OrderFact:
     """What the order service says."""
 
+    lines: Lines
     state: str
     has_saga: bool
     age: float
@@ -43,7 +44,6 @@ class OrderFact:
     was_confirmed: bool
     currency_code: str
     total: int
-    lines: Lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ def _stream(connection: psycopg.Connection, source: str, query: LiteralString) -
 
 def _order(*row: Any) -> OrderFact:
     *scalars, products, quantities = row
-    return OrderFact(*scalars, _lines([UUID(product) for product in products], quantities))
+    return OrderFact(_lines([UUID(product) for product in products], quantities), *scalars)
 
 
 def _reservation(state: str, products: list[UUID], quantities: list[int]) -> ReservationFact:
