@@ -1,0 +1,137 @@
+"""Captures and refunds follow the events of an order, in whichever order and however often they come."""
+
+import psycopg
+import pytest
+from meshmart.order.v1.order_events_pb2 import OrderCancelled, OrderConfirmed
+
+from services.chassis import inbox
+from services.chassis.ids import new_id
+from services.chassis.outbox import Outbox
+from services.payment.consumers import PaymentBusyError, PaymentConsumers
+from services.payment.domain import PaymentNotFound
+from services.payment.processor import SimulatedProcessor
+from services.payment.store import PaymentStore
+from tests.payment.conftest import WORKS, Till
+from tests.support.events import delivery, outbox_of
+from tests.support.serving import refusal_of
+
+UNCAPTURABLE, TWICE = "4000000000000341", "4000000000003220"
+
+
+@pytest.fixture
+def consumers(till: Till) -> PaymentConsumers:
+    return PaymentConsumers(PaymentStore(till.served.database), SimulatedProcessor(), Outbox())
+
+
+async def deliver(consumers, happenings, order_id):
+    for happening in happenings:
+        if happening == "confirmed":
+            await consumers.confirmed(delivery(OrderConfirmed(order_id=str(order_id)), consumer="confirmed"))
+        else:
+            await consumers.cancelled(delivery(OrderCancelled(order_id=str(order_id)), consumer="cancelled"))
+
+
+@pytest.mark.parametrize(
+    ("number", "happenings", "state", "ledger", "events"),
+    [
+        pytest.param(WORKS, ["confirmed"], "CAPTURED", {"CAPTURE": 1999}, ["PaymentCaptured"], id="captured"),
+        pytest.param(TWICE, ["confirmed"], "CAPTURED", {"CAPTURE": 1999}, ["PaymentCaptured"], id="answered twice"),
+        pytest.param(
+            WORKS, ["confirmed"] * 2, "CAPTURED", {"CAPTURE": 1999}, ["PaymentCaptured"], id="confirmed by two events"
+        ),
+        pytest.param(UNCAPTURABLE, ["confirmed"], "CAPTURE_FAILED", {}, ["PaymentCaptureFailed"], id="not captured"),
+        pytest.param(
+            WORKS,
+            ["confirmed", "cancelled"],
+            "REFUNDED",
+            {"CAPTURE": 1999, "REFUND": 1999},
+            ["PaymentCaptured", "PaymentRefunded"],
+            id="refunded",
+        ),
+        pytest.param(
+            UNCAPTURABLE,
+            ["confirmed", "cancelled"],
+            "VOIDED",
+            {},
+            ["PaymentCaptureFailed", "PaymentRefunded"],
+            id="voided after the capture failed",
+        ),
+        pytest.param(
+            WORKS,
+            ["cancelled", "confirmed"],
+            "VOIDED",
+            {},
+            ["PaymentRefunded"],
+            id="cancelled before confirmed is heard",
+        ),
+    ],
+)
+async def test_a_payment_ends(till, consumers, number, happenings, state, ledger, events):
+    order_id = new_id()
+    await till.authorize(order_id, number)
+
+    await deliver(consumers, happenings, order_id)
+
+    assert await till.state(order_id) == state
+    assert await till.ledger(order_id) == ledger
+    assert [name for name, _ in await outbox_of(till.served.database, order_id)] == events
+
+
+async def test_a_redelivered_event_changes_nothing(till, consumers):
+    order_id = new_id()
+    await till.authorize(order_id)
+    for event, handle in ((OrderConfirmed, consumers.confirmed), (OrderCancelled, consumers.cancelled)):
+        heard = delivery(event(order_id=str(order_id)))
+        await handle(heard)
+        with pytest.raises(psycopg.errors.UniqueViolation) as repeat:
+            await handle(heard)
+        assert inbox.is_repeat(repeat.value)
+
+    assert await till.ledger(order_id) == {"CAPTURE": 1999, "REFUND": 1999}
+
+
+async def test_a_hold_past_its_time_is_taken_again_before_the_capture(till, consumers):
+    order_id = new_id()
+    await till.authorize(order_id)
+    await till.served.database.execute("UPDATE payment SET expire_time = now() - interval '1 s'")
+
+    await deliver(consumers, ["confirmed"], order_id)
+
+    assert await till.state(order_id) == "CAPTURED"
+
+
+async def test_an_order_that_is_cancelled_before_it_is_authorized_leaves_a_tombstone(till, consumers):
+    order_id = new_id()
+    await deliver(consumers, ["cancelled"], order_id)
+
+    refusal = await refusal_of(till.authorize(order_id))
+
+    assert refusal.reason == "PAYMENT_VOIDED"
+    assert [name for name, _ in await outbox_of(till.served.database, order_id)] == ["PaymentRefunded"]
+
+
+async def test_a_capture_that_was_begun_is_finished_before_the_payment_is_given_back(till, consumers):
+    order_id = new_id()
+    await till.authorize(order_id)
+    await PaymentStore(till.served.database).claim_capture(order_id)
+
+    with pytest.raises(PaymentBusyError):
+        await deliver(consumers, ["cancelled"], order_id)
+    await deliver(consumers, ["confirmed", "cancelled"], order_id)
+
+    assert await till.state(order_id) == "REFUNDED"
+
+
+async def test_a_captured_payment_is_not_voided(till, consumers):
+    order_id = new_id()
+    await till.authorize(order_id)
+    await deliver(consumers, ["confirmed"], order_id)
+
+    refusal = await refusal_of(till.void(order_id))
+
+    assert (refusal.code.name, refusal.reason) == ("FAILED_PRECONDITION", "PAYMENT_CAPTURED")
+
+
+async def test_a_confirmed_order_without_a_payment_is_tried_again(consumers):
+    with pytest.raises(PaymentNotFound):
+        await deliver(consumers, ["confirmed"], new_id())
