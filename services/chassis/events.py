@@ -1,12 +1,12 @@
 """How an event travels: its subject, and CloudEvents attributes in NATS headers (binary mode)."""
 
-from contextvars import ContextVar
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from typing import Final
 from zlib import crc32
 
-from services.chassis.call import current_call
+from services.chassis.tracing import HEADER
 
 PARTITIONS: Final = 16
 """Parts of a stream, so that a consumer can be split. Part of the contract: never changes."""
@@ -16,9 +16,6 @@ TYPE: Final = "ce-type"
 AGGREGATE_ID: Final = "ce-subject"
 AGGREGATE_VERSION: Final = "ce-aggregateversion"
 TRACEPARENT: Final = "traceparent"
-
-_handled: ContextVar[str] = ContextVar("meshmart_event_traceparent", default="")
-"""Trace context of the event being handled."""
 
 
 def partition(aggregate_id: str) -> int:
@@ -37,30 +34,31 @@ def stream_name(package: str) -> str:
     return package.replace(".", "_")
 
 
-def current_traceparent() -> str:
-    """Return the trace context of the call being served or the event being handled; empty outside both."""
-    call = current_call()
-    return call.traceparent if call else _handled.get()
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """What is said of an event beside its payload."""
 
+    event_id: str
+    event_type: str
+    """Full name of the message, for example `meshmart.order.v1.OrderPlaced`."""
+    aggregate_id: str
+    aggregate_version: int
+    time: datetime
 
-def headers(
-    event_id: str, event_type: str, aggregate_id: str, aggregate_version: int, traceparent: str, time: datetime
-) -> dict[str, str]:
-    """Return the headers of an event. The stream drops a second message of the same id (within two minutes)."""
-    found = {
-        "Nats-Msg-Id": event_id,
-        "ce-specversion": "1.0",
-        ID: event_id,
-        "ce-source": _source(event_type),
-        TYPE: event_type,
-        AGGREGATE_ID: aggregate_id,
-        "ce-time": time.astimezone(UTC).isoformat().replace("+00:00", "Z"),
-        AGGREGATE_VERSION: str(aggregate_version),
-        "content-type": "application/protobuf",
-    }
-    if traceparent:
-        found[TRACEPARENT] = traceparent
-    return found
+    def headers(self, traceparent: str) -> dict[str, str]:
+        """Return the headers. The stream drops a second message of the same id (within two minutes)."""
+        return {
+            "Nats-Msg-Id": self.event_id,
+            "ce-specversion": "1.0",
+            ID: self.event_id,
+            "ce-source": _source(self.event_type),
+            TYPE: self.event_type,
+            AGGREGATE_ID: self.aggregate_id,
+            "ce-time": self.time.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+            AGGREGATE_VERSION: str(self.aggregate_version),
+            "content-type": "application/protobuf",
+            HEADER: traceparent,
+        }
 
 
 @cache

@@ -17,8 +17,9 @@ from uuid import UUID
 from google.protobuf.message import Message
 
 from services.chassis.contract import event_contract
-from services.chassis.events import current_traceparent, subject
+from services.chassis.events import subject
 from services.chassis.ids import new_id
+from services.chassis.tracing import outgoing
 
 INSERT_COLUMNS: Final = "event_id, subject, event_type, aggregate_id, payload, traceparent, aggregate_version"
 INSERT: Final = f"INSERT INTO outbox ({INSERT_COLUMNS})"
@@ -44,7 +45,7 @@ def parameters(event: Message, aggregate_id: UUID | str, prefix: str = "event") 
         f"{prefix}_type": event_type,
         f"{prefix}_aggregate_id": aggregate,
         f"{prefix}_payload": event.SerializeToString(),
-        f"{prefix}_traceparent": current_traceparent(),
+        f"{prefix}_traceparent": outgoing(),
     }
 
 

@@ -1,0 +1,97 @@
+"""The streams and durable consumers of the contract, as JetStream has them."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import nats.errors
+from google.protobuf.message import Message
+from nats.aio.client import Client
+from nats.js.errors import APIError
+
+from services.chassis.contract import event_contract
+from services.chassis.events import stream_name
+
+STREAMS: Final = Path(__file__).parents[2] / "gen" / "mesh" / "streams.json"
+ACK_WAIT: Final = 5.0
+"""Seconds after which a message that nobody acknowledged, or said to be working on, goes to somebody else."""
+
+_NANOSECONDS: Final = 1_000_000_000
+_TIMEOUT: Final = 2.0
+_STREAM_EXISTS: Final = 10058
+"""JetStream's error code for a stream that exists with another configuration."""
+
+Config = dict[str, Any]
+"""A configuration in the form of the JetStream API."""
+
+
+@dataclass(frozen=True, slots=True)
+class Durable:
+    """One service's durable consumer of one event."""
+
+    stream: str
+    name: str
+    subject: str
+
+    @property
+    def config(self) -> Config:
+        """What JetStream is asked to create."""
+        return {
+            "name": self.name,
+            "durable_name": self.name,
+            "filter_subject": self.subject,
+            "deliver_policy": "all",
+            "ack_policy": "explicit",
+            "ack_wait": int(ACK_WAIT * _NANOSECONDS),
+            "max_deliver": -1,
+            "replay_policy": "instant",
+        }
+
+
+def streams_of(service: str) -> list[Config]:
+    """Return the streams that a service publishes to, as the contract compiler wrote them."""
+    streams = json.loads(STREAMS.read_text())["streams"]
+    return [stream["config"] for stream in streams if stream["publisher"] == service]
+
+
+def durable_of(service: str, event: type[Message]) -> Durable:
+    """Return a service's durable consumer of an event. Raises ValueError if the contract does not name the service."""
+    contract = event_contract(event)  # type: ignore[arg-type]  # a class is hashable
+    if service not in contract.consumers:
+        raise ValueError(
+            f"{service} may not consume {contract.full_name}: its contract names {_named(contract.consumers)}"
+        )
+    package, _, name = contract.full_name.rpartition(".")
+    return Durable(stream_name(package), f"{service}_{name}", f"{contract.full_name}.*")
+
+
+async def ensure_stream(client: Client, config: Config) -> None:
+    """Create a stream, or give the one there is its configuration. Raises nats.errors.Error."""
+    try:
+        await _ask(client, f"STREAM.CREATE.{config['name']}", config)
+    except APIError as error:
+        if error.err_code != _STREAM_EXISTS:
+            raise
+        await _ask(client, f"STREAM.UPDATE.{config['name']}", config)
+
+
+async def ensure_durable(client: Client, durable: Durable) -> None:
+    """Create a durable consumer, or give the one there is its configuration. Raises NotFoundError without a stream."""
+    body = {"stream_name": durable.stream, "config": durable.config}
+    await _ask(client, f"CONSUMER.CREATE.{durable.stream}.{durable.name}.{durable.subject}", body)
+
+
+async def _ask(client: Client, operation: str, body: Config) -> None:
+    try:
+        reply = await client.request(f"$JS.API.{operation}", json.dumps(body).encode(), timeout=_TIMEOUT)
+    except TimeoutError:
+        # NATS answers a request that is not permitted with silence.
+        raise nats.errors.Error(f"nats: no answer to {operation}") from None
+    answer = json.loads(reply.data)
+    if "error" in answer:
+        APIError.from_error(answer["error"])  # raises
+
+
+def _named(consumers: frozenset[str]) -> str:
+    return ", ".join(sorted(consumers)) or "nobody"
