@@ -8,12 +8,13 @@ from meshmart.identity.v1.identity_service_pb2_grpc import add_IdentityServiceSe
 from pydantic import Field, PositiveInt, SecretStr, ValidationInfo, field_validator
 
 from services.chassis.ids import new_id
+from services.chassis.process import StartError
 from services.chassis.runtime import Runtime
 from services.chassis.service import Components, Service, Servicer, Task
 from services.chassis.settings import ServiceSettings, prefix
 from services.identity.api import IdentityApi
 from services.identity.domain import PASSWORD_MIN_LENGTH, ensure_staff, new_customer
-from services.identity.keys import SigningKeyring, Vault
+from services.identity.keys import SigningKeyError, SigningKeyring, Vault
 from services.identity.passwords import ArgonPasswords
 from services.identity.store import Store
 
@@ -56,7 +57,10 @@ def build(runtime: Runtime) -> Components:
     keyring = SigningKeyring(store, vault)
 
     async def prepare() -> None:
-        await keyring.load()
+        try:
+            await keyring.load()
+        except SigningKeyError as error:
+            raise StartError(f"identity: {error}") from None
         if settings.staff_email:
             staff = new_customer(new_id(), settings.staff_email, "Staff", datetime.now(UTC))
             await ensure_staff(store, passwords, staff, settings.staff_password.get_secret_value())

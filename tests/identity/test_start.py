@@ -1,4 +1,4 @@
-"""The staff account and the settings it comes from."""
+"""How identity starts: its settings, its staff account."""
 
 from contextlib import AsyncExitStack
 
@@ -6,6 +6,7 @@ import jwt
 import pytest
 from meshmart.identity.v1.customer_pb2 import Session
 
+from services.chassis.process import StartError
 from services.chassis.settings import read_settings
 from services.identity.service import SERVICE
 from tests.identity.conftest import PASSWORD, SECRET, Identity
@@ -55,6 +56,14 @@ async def test_whoever_registered_the_address_before_does_not_become_staff(serve
         session = await identity.sign_in(EMAIL, "a squatter's password")
     async with serve(**STAFF) as identity:
         await _expect_signed_out(identity, "a squatter's password", session)
+
+
+async def test_another_secret_stops_the_start(serve):
+    async with serve():
+        pass
+    with pytest.raises(StartError, match="MESHMART_IDENTITY_KEY_ENCRYPTION_SECRET"):
+        async with serve(key_encryption_secret="another secret of the tests, as long"):
+            pass
 
 
 @pytest.mark.parametrize(
