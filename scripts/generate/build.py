@@ -27,7 +27,7 @@ def build(folder: Path) -> None:
             *(f"--{kind}_out={folder}" for kind in ("python", "grpc_python", "mypy", "mypy_grpc")),
             f"--plugin=protoc-gen-mypy={_program('protoc-gen-mypy')}",
             f"--plugin=protoc-gen-mypy_grpc={_program('protoc-gen-mypy_grpc')}",
-            f"--plugin=protoc-gen-mesh={_mesh_plugin(Path(tools))}",
+            f"--plugin=protoc-gen-mesh={mesh_plugin(Path(tools))}",
             f"--mesh_out={folder / 'mesh'}",
             f"--mesh_opt={MESH_OPTIONS}",
         ]
@@ -91,7 +91,7 @@ def _program(name: str) -> str:
     return str(beside) if beside.exists() else shutil.which(name) or name
 
 
-def _mesh_plugin(folder: Path) -> Path:
+def mesh_plugin(folder: Path) -> Path:
     """Write a program that runs this checkout's compiler: its entry point may not be installed."""
     program = folder / "protoc-gen-mesh"
     program.write_text(f'#!/bin/sh\nPYTHONPATH="{ROOT}" exec "{sys.executable}" -m scripts.protoc_gen_mesh\n')

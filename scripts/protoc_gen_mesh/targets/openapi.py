@@ -40,10 +40,14 @@ def generate(contract: Contract) -> dict[str, str | bytes]:
     """Return `openapi.yaml`."""
     schemas = Schemas(contract)
     paths: dict[str, Schema] = {}
+    names: dict[str, list[str]] = {}
     for method in contract.public_methods:
         for number, binding in enumerate(method.bindings):
-            operation = _Operation(method, binding, schemas).schema(number)
-            paths.setdefault(_path(method, binding), {})[binding.verb.lower()] = operation
+            # OpenAPI takes `/teas/{teaId}` and `/teas/{tea.id}` for the same path: the first one names its variables.
+            own = [_json_name(method.request, variable) for variable in binding.variables]
+            shared = names.setdefault(binding.regex, own)
+            operation = _Operation(method, binding, schemas, shared).schema(number)
+            paths.setdefault(_path(binding, shared), {})[binding.verb.lower()] = operation
     document = {
         "openapi": "3.1.0",
         "info": {"title": contract.root or "API", "version": "1"},
@@ -67,13 +71,10 @@ def _tags(contract: Contract) -> list[Schema]:
     ]
 
 
-def _path(method: Method, binding: Binding) -> str:
-    """Return the path as OpenAPI writes it: variables by their JSON names, without patterns."""
-    path = binding.path
-    for variable in binding.variables:
-        start = path.index("{" + variable)
-        path = path[:start] + "{" + _json_name(method.request, variable) + path[path.index("}", start) :]
-    return path
+def _path(binding: Binding, names: list[str]) -> str:
+    """Return the path as OpenAPI writes it: variables by the names given, without patterns."""
+    rest = iter(names)
+    return re.sub(r"\{[^}]+\}", lambda _: f"{{{next(rest)}}}", binding.path)
 
 
 def _json_name(message: Descriptor, path: str) -> str:
@@ -96,8 +97,8 @@ def _first_sentence(comment: str) -> tuple[str, str]:
 class _Operation:
     """One verb on one path."""
 
-    def __init__(self, method: Method, binding: Binding, schemas: Schemas) -> None:
-        self._method, self._binding, self._schemas = method, binding, schemas
+    def __init__(self, method: Method, binding: Binding, schemas: Schemas, variables: list[str]) -> None:
+        self._method, self._binding, self._schemas, self._variables = method, binding, schemas, variables
 
     def schema(self, number: int) -> Schema:
         summary, description = _first_sentence(self._method.source.comment)
@@ -117,9 +118,9 @@ class _Operation:
         return operation
 
     def _path_parameters(self) -> Iterator[Schema]:
-        for variable in self._binding.variables:
+        for name, variable in zip(self._variables, self._binding.variables, strict=True):
             *_, field = _along(self._method.request, variable)
-            yield self._parameter(_json_name(self._method.request, variable), field, "path")
+            yield self._parameter(name, field, "path")
 
     def _query_parameters(self) -> Iterator[Schema]:
         if self._binding.body == "*":

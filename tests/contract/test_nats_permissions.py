@@ -1,0 +1,165 @@
+"""The broker's permissions, held by a real server: a service can do what the contract says, and nothing else."""
+
+import asyncio
+import json
+import os
+import re
+
+import nats
+import pytest
+from nats.js.api import ConsumerConfig, StreamConfig
+
+from scripts.local_run.program import Program
+from scripts.local_run.wheels import find_binary
+from scripts.protoc_gen_mesh.targets.nats import generate
+from tests.contract.compiling import our_contract
+
+MADE = generate(our_contract())
+STREAMS = {entry["publisher"]: entry for entry in json.loads(MADE["streams.json"])["streams"]}
+CONSUMERS = {entry["config"]["name"]: entry for entry in json.loads(MADE["consumers.json"])["consumers"]}
+USERS = list(json.loads(MADE["nats_permissions.json"])["permissions"])
+ORDER_STREAM, CONFIRMED = "meshmart_order_v1", "meshmart.order.v1.OrderConfirmed"
+DURABLE = "payment_OrderConfirmed"
+
+# What each user may not send, by what they would gain from it.
+FORBIDDEN = {
+    "payment publishes an event of order": ("payment", f"{CONFIRMED}.0"),
+    "order publishes an event that its contract does not have": ("order", "meshmart.order.v1.OrderInvented.0"),
+    "payment makes a stream for order": ("payment", f"$JS.API.STREAM.CREATE.{ORDER_STREAM}"),
+    "order deletes its own stream": ("order", f"$JS.API.STREAM.DELETE.{ORDER_STREAM}"),
+    "order empties its own stream": ("order", f"$JS.API.STREAM.PURGE.{ORDER_STREAM}"),
+    "payment reads a message of the stream": ("payment", f"$JS.API.STREAM.MSG.GET.{ORDER_STREAM}"),
+    "payment reads a message directly": ("payment", f"$JS.API.DIRECT.GET.{ORDER_STREAM}"),
+    "payment hears another event through its durable": (
+        "payment",
+        f"$JS.API.CONSUMER.CREATE.{ORDER_STREAM}.{DURABLE}.meshmart.order.v1.OrderPlaced.*",
+    ),
+    "payment hears everything through its durable": ("payment", f"$JS.API.CONSUMER.CREATE.{ORDER_STREAM}.{DURABLE}.>"),
+    "payment leaves the filter out": ("payment", f"$JS.API.CONSUMER.CREATE.{ORDER_STREAM}.{DURABLE}"),
+    "payment takes the old way without a filter": (
+        "payment",
+        f"$JS.API.CONSUMER.DURABLE.CREATE.{ORDER_STREAM}.{DURABLE}",
+    ),
+    "payment makes a durable in the name of inventory": (
+        "payment",
+        f"$JS.API.CONSUMER.CREATE.{ORDER_STREAM}.inventory_OrderConfirmed.{CONFIRMED}.*",
+    ),
+    "payment takes messages from inventory": (
+        "payment",
+        f"$JS.API.CONSUMER.MSG.NEXT.{ORDER_STREAM}.inventory_OrderConfirmed",
+    ),
+    "payment acknowledges for inventory": ("payment", f"$JS.ACK.{ORDER_STREAM}.inventory_OrderConfirmed.1.1.1.1.1"),
+    "catalog hears of orders": ("catalog", f"$JS.API.STREAM.INFO.{ORDER_STREAM}"),
+    "storefront, which neither publishes nor consumes, says anything": ("storefront", "anything"),
+}
+UNHEARD = {
+    "another's inbox": ("payment", "_INBOX_order.>"),
+    "an event past the stream": ("payment", f"{CONFIRMED}.*"),
+    "everything": ("order", ">"),
+    "what the server says": ("order", "$JS.EVENT.>"),
+}
+
+
+class User:
+    """A connection, and the refusals that the server sent it."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.refusals: asyncio.Queue[str] = asyncio.Queue()
+
+    async def connect(self, url: str) -> "User":
+        self.client = await nats.connect(
+            url,
+            user=self.name,
+            password=password(self.name),
+            inbox_prefix=f"_INBOX_{self.name}",
+            error_cb=self._refused,
+        )
+        self.jetstream = self.client.jetstream(timeout=5)
+        return self
+
+    async def _refused(self, error: Exception) -> None:
+        await self.refusals.put(str(error))
+
+    async def refusal(self) -> str:
+        return (await asyncio.wait_for(self.refusals.get(), 5)).lower()
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory):
+    """Return the address of a server whose users and permissions are what the compiler made."""
+    folder = tmp_path_factory.mktemp("nats")
+    (folder / "authorization.conf").write_text(MADE["nats_authorization.conf"])
+    configuration = folder / "server.conf"
+    configuration.write_text(
+        f'listen: "127.0.0.1:-1"\njetstream: {{store_dir: "{folder}"}}\ninclude ./authorization.conf\n'
+    )
+    passwords = {f"MESHMART_{name.upper()}_NATS_PASSWORD": password(name) for name in USERS}
+    server = Program("nats", [], folder / "nats.log", environment={**os.environ, **passwords})
+    server.arguments = [find_binary("nats-server"), "--config", configuration]
+    server.start(lambda program: "Server is ready" in program.output())
+    port = re.search(r"client connections on 127\.0\.0\.1:(\d+)", server.output())
+    assert port
+    yield f"nats://127.0.0.1:{port[1]}"
+    server.stop()
+
+
+@pytest.fixture
+async def users(url):
+    """Return a connection for each service."""
+    connected = {name: await User(name).connect(url) for name in USERS}
+    yield connected
+    for user in connected.values():
+        await user.client.close()
+
+
+async def test_a_service_publishes_and_consumes_what_the_contract_says(users):
+    order, payment = users["order"], users["payment"]
+    stream = await order.jetstream.add_stream(StreamConfig.from_response(dict(STREAMS["order"]["config"])))
+    assert (stream.config.name, stream.config.duplicate_window) == (ORDER_STREAM, 120)
+    await order.jetstream.update_stream(stream.config)
+
+    assert (await payment.jetstream.stream_info(ORDER_STREAM)).config.subjects == ["meshmart.order.v1.>"]
+    durable = ConsumerConfig.from_response(dict(CONSUMERS[DURABLE]["config"]))
+    consumer = await payment.jetstream.add_consumer(ORDER_STREAM, durable)
+    assert (consumer.name, consumer.config.ack_wait) == (DURABLE, 5)
+    await payment.jetstream.add_consumer(ORDER_STREAM, durable)
+
+    for event in ("OrderPlaced", "OrderConfirmed"):
+        await order.jetstream.publish(f"meshmart.order.v1.{event}.7", event.encode())
+    subscription = await payment.jetstream.pull_subscribe_bind(DURABLE, ORDER_STREAM)
+    (message,) = await subscription.fetch(10, timeout=1)
+    assert message.data == b"OrderConfirmed"
+    await message.ack_sync(timeout=5)
+    assert (await payment.jetstream.consumer_info(ORDER_STREAM, DURABLE)).num_ack_pending == 0
+    assert order.refusals.empty()
+    assert payment.refusals.empty()
+
+
+@pytest.mark.parametrize(("name", "subject"), FORBIDDEN.values(), ids=FORBIDDEN)
+async def test_what_the_contract_does_not_say_cannot_be_sent(users, name, subject):
+    await users[name].client.publish(subject, b"{}", reply=f"_INBOX_{name}.reply")
+    refusal = await users[name].refusal()
+    assert "permissions violation for publish" in refusal
+    assert subject.lower() in refusal
+
+
+@pytest.mark.parametrize(("name", "subject"), UNHEARD.values(), ids=UNHEARD)
+async def test_what_the_contract_does_not_say_cannot_be_heard(users, name, subject):
+    await users[name].client.subscribe(subject)
+    assert "permissions violation for subscription" in await users[name].refusal()
+
+
+async def test_a_filter_in_the_body_that_differs_from_the_subject_is_refused(users):
+    stream = StreamConfig.from_response(dict(STREAMS["order"]["config"]))
+    await users["order"].jetstream.add_stream(stream)
+    wide = {**CONSUMERS[DURABLE]["config"], "filter_subject": "meshmart.order.v1.>"}
+    subject = f"$JS.API.CONSUMER.CREATE.{ORDER_STREAM}.{DURABLE}.{CONFIRMED}.*"
+    body = json.dumps({"stream_name": ORDER_STREAM, "config": wide}).encode()
+    answer = await users["payment"].client.request(subject, body, timeout=5)
+    assert "filter" in json.loads(answer.data)["error"]["description"]
+
+
+def password(name: str) -> str:
+    """Return a password that begins with a letter, because the server reads it as configuration."""
+    return f"p{name}0e1"
