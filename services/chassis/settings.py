@@ -52,23 +52,25 @@ class ProcessSettings(_Environment):
     model_config = SettingsConfigDict(env_prefix="MESHMART_")
 
     grpc_listen: Address = Field(
-        "127.0.0.1:8090", description="Where the gRPC server listens; port 0 takes a free one."
+        default="127.0.0.1:8090", description="Where the gRPC server listens; port 0 takes a free one."
     )
-    http_listen: Address = Field("127.0.0.1:8091", description="Where /livez, /readyz and /metrics listen.")
-    nats_url: str = Field("nats://127.0.0.1:8082", description="The broker, without user and password.")
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least level that is logged.")
-    drain_delay: float = Field(0.0, ge=0, description="Seconds between NOT_SERVING and the last accepted call.")
-    drain_grace: float = Field(10.0, ge=0, description="Seconds that calls in flight get to finish.")
+    http_listen: Address = Field(default="127.0.0.1:8091", description="Where /livez, /readyz and /metrics listen.")
+    nats_url: str = Field(default="nats://127.0.0.1:8082", description="The broker, without user and password.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        default="INFO", description="Least level that is logged."
+    )
+    drain_delay: float = Field(default=0.0, ge=0, description="Seconds between NOT_SERVING and the last accepted call.")
+    drain_grace: float = Field(default=10.0, ge=0, description="Seconds that calls in flight get to finish.")
     connection_max_age: float = Field(
-        60.0, gt=0, description="Seconds after which callers reconnect, and so find new replicas."
+        default=60.0, gt=0, description="Seconds after which callers reconnect, and so find new replicas."
     )
     otlp_endpoint: str = Field(
-        "",
+        default="",
         validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT",
         description="OTLP gRPC collector, http://host:4317. Without it nothing is traced.",
     )
     sampler_ratio: float = Field(
-        0.05,
+        default=0.05,
         ge=0,
         le=1,
         validation_alias="OTEL_TRACES_SAMPLER_ARG",
@@ -87,17 +89,17 @@ class ServiceSettings(_Environment):
 
     database_url: SecretStr = Field(description="PostgreSQL URL of the service's own database and role.")
     nats_password: SecretStr = Field(description="Password of the service's own user at the broker.")
-    pool_size: PositiveInt = Field(5, description="Connections to the database.")
-    max_in_flight: PositiveInt = Field(64, description="Calls served at once.")
-    max_queue: int = Field(128, ge=0, description="Calls that may wait for a place; more are refused.")
+    pool_size: PositiveInt = Field(default=5, description="Connections to the database.")
+    max_in_flight: PositiveInt = Field(default=64, description="Calls served at once.")
+    max_queue: int = Field(default=128, ge=0, description="Calls that may wait for a place; more are refused.")
 
 
 class StatelessSettings(ServiceSettings):
     """What a service without database and events needs."""
 
-    database_url: SecretStr = Field(SecretStr(""), description="Not used.")
-    nats_password: SecretStr = Field(SecretStr(""), description="Not used.")
-    pool_size: PositiveInt = Field(5, description="Not used.")
+    database_url: SecretStr = Field(default=SecretStr(""), description="Not used.")
+    nats_password: SecretStr = Field(default=SecretStr(""), description="Not used.")
+    pool_size: PositiveInt = Field(default=5, description="Not used.")
 
 
 def read_settings(services: Sequence[Service]) -> tuple[ProcessSettings, dict[str, ServiceSettings]]:

@@ -20,6 +20,7 @@ from services.chassis.contract import MethodContract
 
 _SCOPE: Final = "meshmart"
 _EXPORT_SECONDS: Final = 2
+_TRACE_ID: Final = slice(3, 35)
 _propagator: Final = TraceContextTextMapPropagator()
 
 
@@ -98,15 +99,18 @@ class Spans:
         ):
             yield
 
-    @contextmanager
-    def following(self, traceparent: str) -> Iterator[None]:
-        """Make what happens inside belong to a trace."""
-        token = context.attach(_parent(traceparent))
-        try:
-            with tracing.following(traceparent):
-                yield
-        finally:
-            context.detach(token)
+
+@contextmanager
+def parent(traceparent: str) -> Iterator[None]:
+    """Make the spans of what happens inside part of a trace, unless a span is current there already."""
+    if current_traceparent()[_TRACE_ID] == traceparent[_TRACE_ID]:
+        yield
+        return
+    token = context.attach(_parent(traceparent))
+    try:
+        yield
+    finally:
+        context.detach(token)
 
 
 def current_traceparent() -> str:

@@ -2,8 +2,9 @@
 
 import asyncio
 import re
+import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 from random import getrandbits, random
@@ -51,9 +52,11 @@ def outgoing() -> str:
 @contextmanager
 def following(traceparent: str) -> Iterator[None]:
     """Make work outside a served call, such as a saga, part of a trace. The calls it makes hand the trace on."""
+    spans = sys.modules.get("services.chassis.spans")  # loaded only where spans are exported
     token = _background.set(traceparent)
     try:
-        yield
+        with spans.parent(traceparent) if spans and is_sampled(traceparent) else nullcontext():
+            yield
     finally:
         _background.reset(token)
 
@@ -105,12 +108,6 @@ class ServiceTracing:
         if self._spans is None or not is_sampled(traceparent):
             return following(traceparent)
         return self._spans.consuming(subject, event_type, event_id, traceparent)
-
-    def following(self, traceparent: str) -> AbstractContextManager[object]:
-        """Return a context whose calls belong to a trace, as the module's `following`, with spans of their own."""
-        if self._spans is None or not is_sampled(traceparent):
-            return following(traceparent)
-        return self._spans.following(traceparent)
 
 
 class _Same(AbstractContextManager[str]):

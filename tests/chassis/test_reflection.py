@@ -87,7 +87,7 @@ async def test_a_file_comes_with_all_it_imports_each_after_its_imports(ask):
     files = _files(await ask(file_by_filename=FILE))
 
     assert FILE in files
-    seen = set()
+    seen: set[str] = set()
     for name, proto in files.items():
         assert seen.issuperset(proto.dependency), name
         seen.add(name)

@@ -60,7 +60,7 @@ def test_a_service_gets_what_the_environment_says_and_defaults_for_the_rest(envi
     process, settings = read_settings([ORDER])
 
     assert settings["order"].pool_size == 9
-    assert settings["order"].saga_limit == 1000
+    assert settings["order"].model_dump()["saga_limit"] == 1000
     assert process.grpc_listen == "127.0.0.1:8090"
     assert process.address_of("catalog") == "127.0.0.1:8092"
 

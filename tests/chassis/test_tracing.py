@@ -12,6 +12,7 @@ from services.chassis.tracing import Sampler, Tracing, following, is_sampled, ne
 
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
 SAMPLED = f"00-{TRACE_ID}-00f067aa0ba902b7-01"
+GET_PRODUCT = f"/{catalog_service_pb2.DESCRIPTOR.package}.CatalogService/GetProduct"
 UNSAMPLED = f"00-{TRACE_ID}-00f067aa0ba902b7-00"
 
 
@@ -78,8 +79,7 @@ def test_a_saga_hands_its_trace_on():
 
 
 def test_a_served_call_hands_its_trace_on():
-    service = catalog_service_pb2.DESCRIPTOR.services_by_name["CatalogService"].full_name
-    contract = method_contract(f"/{service}/GetProduct")
+    contract = method_contract(GET_PRODUCT)
     token = _current.set(Call(contract, None, 0.0, UNSAMPLED, sampled=False))
     with following(SAMPLED):
         assert outgoing() == UNSAMPLED
@@ -88,8 +88,9 @@ def test_a_served_call_hands_its_trace_on():
 
 async def test_without_an_endpoint_no_method_gets_a_span():
     tracing = Tracing()
+    method = method_contract(GET_PRODUCT)
 
-    assert await tracing.service("order").server(None, lambda *_: None) is None
+    assert await tracing.service("order").server(method, lambda *_: None) is None
     assert tracing.service("order").client_interceptors() == ()
     with tracing.service("order").publishing("a.b.0", "a.b", "1", SAMPLED) as traceparent:
         assert traceparent == SAMPLED
