@@ -7,6 +7,7 @@ import random
 from collections.abc import Sequence
 from uuid import UUID
 
+from services.chassis.tracing import following, outgoing
 from services.order.domain import Order, SagaBacklogFull
 from services.order.saga import OrderSaga
 from services.order.store import OrderStore, Saga, saga_of
@@ -71,12 +72,14 @@ class SagaRunner:
             self._start(saga_of(order))
 
     def _start(self, saga: Saga) -> None:
-        task = asyncio.get_running_loop().create_task(self._run(saga), context=contextvars.Context())
+        trace = outgoing()  # of the call that placed the order; a new one where a lapsed saga is taken over
+        task = asyncio.get_running_loop().create_task(self._run(saga, trace), context=contextvars.Context())
         self._held[saga.order.id] = (saga, task)
 
-    async def _run(self, saga: Saga) -> None:
+    async def _run(self, saga: Saga, trace: str) -> None:
         try:
-            await self._saga.run(saga, self._turned)
+            with following(trace):
+                await self._saga.run(saga, self._turned)
         except Exception:
             extra = {"order_id": str(saga.order.id)}
             logger.exception("saga stopped; it is taken over when its lease lapses", extra=extra)
