@@ -11,6 +11,7 @@ from typing import Any, Self
 import grpc
 
 from services.chassis.background import Background
+from services.chassis.event_path import EventPath
 from services.chassis.hosted import Hosted, host
 from services.chassis.pipeline import Routes
 from services.chassis.probes import Probes
@@ -73,6 +74,9 @@ class Host:
             server.add_generic_rpc_handlers((self._routes(),))
             await server.start()
         self._start_background(stack)
+        for events in self._events():
+            stack.push_async_callback(events.stop)
+            await events.start()
         probes = Probes(settings.http_listen, self.process.health, self.process.metrics)
         self.http_port = (await stack.enter_async_context(probes)).port
 
@@ -81,6 +85,9 @@ class Host:
         for background in (chassis, *(hosted.background for hosted in self._hosted)):
             background.start()
             stack.push_async_callback(background.stop)
+
+    def _events(self) -> list[EventPath]:
+        return [hosted.events for hosted in self._hosted if hosted.events]
 
     def _mirrors(self) -> list[Task]:
         """Return what mirrors the health of other processes' services, for those who show the public API."""
@@ -99,6 +106,7 @@ class Host:
         self.process.draining.set()
         await self._finish_calls(settings.drain_grace)
         await asyncio.gather(*(hosted.background.stop() for hosted in self._hosted))
+        await asyncio.gather(*(events.stop() for events in self._events()))
         await self._inner.stop(LAST_WORDS)
 
     async def _finish_calls(self, grace: float) -> None:

@@ -14,8 +14,10 @@ from services.chassis.background import Background
 from services.chassis.channel import Channel
 from services.chassis.contract import MethodContract
 from services.chassis.database import Database
+from services.chassis.event_path import EventPath
 from services.chassis.exchange import Guards
 from services.chassis.health import Report, State
+from services.chassis.housekeeping import keep_clean
 from services.chassis.keys import fetcher
 from services.chassis.outbox import Outbox
 from services.chassis.overload import Admission
@@ -23,7 +25,7 @@ from services.chassis.pipeline import handlers_of
 from services.chassis.process import Process, StartError
 from services.chassis.reporting import Reporter
 from services.chassis.runtime import Runtime
-from services.chassis.service import Components, Service
+from services.chassis.service import Components, Service, Task
 from services.chassis.settings import ServiceSettings
 from services.chassis.streams import OpenStreams
 
@@ -40,6 +42,8 @@ class Hosted:
     guards: Guards
     handlers: Mapping[str, grpc.RpcMethodHandler]
     background: Background
+    events: EventPath | None
+    """None without a database."""
 
 
 async def host(
@@ -68,7 +72,16 @@ async def host(
         for path, handler in (await handlers_of(servicer, guards)).items()
     }
     _watch(service, handlers, runtime, guards, process)
-    return Hosted(service, components, guards, handlers, Background(service.name, components.tasks))
+    tasks = [*components.tasks, Task("housekeeping", partial(keep_clean, database))] if database else components.tasks
+    events = _events(service, components, runtime, process) if database else None
+    return Hosted(service, components, guards, handlers, Background(service.name, tasks), events)
+
+
+def _events(service: Service, components: Components, runtime: Runtime, process: Process) -> EventPath:
+    try:
+        return EventPath(service.name, runtime.settings, process, runtime.outbox, components.consumers)
+    except ValueError as error:
+        raise StartError(str(error)) from None
 
 
 async def _database(service: Service, settings: ServiceSettings, stack: AsyncExitStack) -> Database:

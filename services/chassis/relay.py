@@ -67,6 +67,7 @@ class Relay:
         if self._task:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._task, STOP_WITHIN)
+            self._task = None
 
     async def __aenter__(self) -> Self:
         """Start."""

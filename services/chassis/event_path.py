@@ -1,0 +1,50 @@
+"""The asynchronous half of one service: its connection to the broker, its relay and its consumers."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from services.chassis.broker import Broker
+from services.chassis.consumer import Consumers
+from services.chassis.event_streams import streams_of
+from services.chassis.outbox import Outbox
+from services.chassis.process import Process
+from services.chassis.relay import Relay
+from services.chassis.service import Consumer
+from services.chassis.settings import ServiceSettings
+
+
+class EventPath:
+    """Publishes and consumes between `start` and `stop`. Shows in health and metrics what it does."""
+
+    def __init__(
+        self,
+        service: str,
+        settings: ServiceSettings,
+        process: Process,
+        outbox: Outbox,
+        consumers: Sequence[Consumer[Any]],
+    ) -> None:
+        """Build it. Raises ValueError if a contract does not name the service as a consumer."""
+        tracing, metrics = process.tracing.service(service), process.metrics.of(service)
+        url = settings.database_url.get_secret_value()
+        self._broker = broker = Broker(service, process.settings.nats_url, settings.nats_password.get_secret_value())
+        self._relay = relay = Relay(url, outbox, broker, streams_of(service), tracing)
+        self._consumers = Consumers(broker, consumers, tracing, metrics)
+        process.health.depend(service, "broker", broker.report)
+        process.health.depend(service, "outbox", relay.report)
+        metrics.gauge("outbox_waiting_events", "Events written and not published.", lambda: relay.lag.rows)
+        metrics.gauge("outbox_oldest_waiting_seconds", "Age of the oldest of them.", lambda: relay.lag.seconds)
+        metrics.gauge("outbox_relay_active", "1 where this process publishes.", lambda: float(relay.active))
+        metrics.gauge("outbox_published_events", "Events published since the start.", lambda: relay.published)
+
+    async def start(self) -> None:
+        """Begin; broker and streams may come later."""
+        await self._broker.start()
+        await self._relay.start()
+        await self._consumers.start()
+
+    async def stop(self) -> None:
+        """Finish the events being handled, publish what was written, and leave the broker."""
+        await self._consumers.stop()
+        await self._relay.stop()
+        await self._broker.stop()
