@@ -19,6 +19,7 @@ OVERALL: Final = ""
 """The name that `grpc.health.v1` gives to the process as a whole."""
 
 _Status = health_pb2.HealthCheckResponse
+_untyped: Any = health_pb2  # its types lack the messages of List
 _Context = grpc.aio.ServicerContext[Any, Any]
 
 
@@ -88,6 +89,10 @@ class HealthServicer:
                 return
             await changed.wait()
 
+    async def list(self, _: Any, context: _Context) -> Any:
+        """Return the status of every name."""
+        return _untyped.HealthListResponse(statuses={name: self._status(name) for name in self._serving})
+
     def _status(self, name: str) -> _Status:
         serving = self._serving.get(name)
         if serving is None:
@@ -98,7 +103,9 @@ class HealthServicer:
         """Return the methods by path."""
         request = health_pb2.HealthCheckRequest
         answer = _Status.SerializeToString
+        listed = _untyped.HealthListRequest.FromString, _untyped.HealthListResponse.SerializeToString
         return {
+            f"{_PATH}/List": grpc.unary_unary_rpc_method_handler(self.list, *listed),
             f"{_PATH}/Check": grpc.unary_unary_rpc_method_handler(self.check, request.FromString, answer),
             f"{_PATH}/Watch": grpc.unary_stream_rpc_method_handler(self.watch, request.FromString, answer),
         }

@@ -4,7 +4,7 @@ import asyncio
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from random import getrandbits, random
@@ -149,7 +149,8 @@ class Tracing:
     async def close(self) -> None:
         """Send what is left, for as long as that is worth waiting for."""
         if self._sink:
-            await asyncio.wait_for(asyncio.to_thread(self._sink.close), _CLOSE_SECONDS)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(asyncio.to_thread(self._sink.close), _CLOSE_SECONDS)
 
 
 def current_traceparent() -> str:

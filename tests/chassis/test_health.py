@@ -2,10 +2,12 @@
 
 import asyncio
 from contextlib import asynccontextmanager
+from typing import Any
 
 import aiohttp
 import grpc
 import pytest
+from grpc_health.v1 import health_pb2
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
@@ -138,6 +140,13 @@ async def test_the_drain_is_told_and_ends_the_watch(stub, health):
     assert await watch.read() is grpc.aio.EOF
     assert await watch.code() is grpc.StatusCode.OK
     assert await _check(stub, "") == NOT_SERVING
+
+
+async def test_list_tells_every_name(stub):
+    untyped: Any = health_pb2  # its types lack the messages of List
+    listed = await stub.List(untyped.HealthListRequest())
+
+    assert {name: answer.status for name, answer in listed.statuses.items()} == {"": SERVING, ORDER: SERVING}
 
 
 async def test_a_remote_service_counts_for_its_name_alone(stub, health):
