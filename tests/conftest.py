@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-pytest_plugins = ["tests.support.databases", "tests.support.broker", "tests.support.serving"]
+pytest_plugins = ["tests.support.databases", "tests.support.broker", "tests.support.serving", "tests.support.shops"]
 
 
 @pytest.hookimpl(wrapper=True)
