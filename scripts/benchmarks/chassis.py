@@ -22,10 +22,10 @@ import grpc
 import jwt
 import uvloop
 from cryptography.hazmat.primitives.asymmetric import ec
-
 from meshmart.common.v1 import money_pb2
 from meshmart.identity.v1 import identity_service_pb2, identity_service_pb2_grpc
 from meshmart.order.v1 import order_pb2, order_service_pb2, order_service_pb2_grpc
+
 from services.chassis import auth
 from services.chassis.call import Call, Principal, _current
 from services.chassis.channel import Channel

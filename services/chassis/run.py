@@ -52,7 +52,7 @@ async def serve(chosen: Sequence[Service], process: ProcessSettings, settings: d
 def names() -> list[str]:
     """Return the names of all services: the packages that have a declaration."""
     packages = (module.name for module in iter_modules(services.__path__) if module.ispkg)
-    return sorted(name for name in packages if _declares(name))
+    return sorted(name for name in packages if name != "chassis" and _declares(name))
 
 
 def declaration(name: str) -> Service:

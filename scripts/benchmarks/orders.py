@@ -1,0 +1,90 @@
+"""What a durable order costs: processor time of all our services, in bare unary calls measured in the same run.
+
+An order counts from PlaceOrder until it was confirmed, captured and its stock committed, and every event was published
+and handled; fsync is on. The services run once as separate processes and once as one; the databases hold first about a
+thousand orders, then a million.
+"""
+
+import asyncio
+import statistics
+import tempfile
+from collections.abc import Iterable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+from scripts.benchmarks.bare import Bare, bare_pair
+from scripts.benchmarks.buyer import Buyer, buyer
+from scripts.benchmarks.machine import cpu_seconds, proportional_memory
+from scripts.benchmarks.prefill import prefill
+from scripts.local_run.ports import Ports
+from scripts.local_run.secrets import STAFF_EMAIL
+from scripts.local_run.seed.seed import seed
+from scripts.local_run.supervisor import Shop
+
+BARE_CALLS, ORDERS, WARM_UP = 3200, 400, 600
+STORED = 1_000_000
+PORTS = {"separate": 18080, "one_process": 18180}
+TARGETS = {"separate": 25.0, "one_process": 12.0, "stored": 1.1}
+MEMORY_TARGETS = {"separate": 900, "one_process": 500}
+"""In 10^6 bytes."""
+ENGINES = frozenset({"postgres", "nats", "edge"})
+"""Parts that are not our services."""
+
+
+def measure(rounds: int, stored: int = STORED) -> dict[str, Any]:
+    """Return costs, memory and ratios, by medians over interleaved rounds."""
+    return asyncio.run(_measure(rounds, stored))
+
+
+async def _measure(rounds: int, stored: int) -> dict[str, Any]:
+    result: dict[str, Any] = {"benchmark": "orders", "rounds": rounds, "orders_per_round": ORDERS}
+    with tempfile.TemporaryDirectory(prefix="meshmart-bench-", dir="/tmp") as folder, bare_pair() as bare:
+        async with AsyncExitStack() as stack:
+            Path(folder).chmod(0o755)
+            buyers = {kind: await _open(stack, Path(folder), kind) for kind in PORTS}
+            result["memory_megabytes"] = {kind: _memory(visitor.shop) for kind, visitor in buyers.items()}
+            result["bare_call_microseconds"] = round(1e6 * bare.cpu_per_call(BARE_CALLS))
+            few = await _rounds(bare, buyers, rounds)
+            result["calls_per_order"] = {kind: round(statistics.median(few[kind]), 2) for kind in buyers}
+            if stored:
+                many = {"separate": buyers["separate"]}
+                await asyncio.to_thread(prefill, many["separate"].shop, stored)
+                await many["separate"].buy(WARM_UP)
+                costs = (await _rounds(bare, many, rounds))["separate"]
+                result["stored"] = stored
+                result["stored_ratio"] = round(statistics.median(costs) / statistics.median(few["separate"]), 3)
+    return {**result, "targets": TARGETS, "memory_targets": MEMORY_TARGETS}
+
+
+async def _open(stack: AsyncExitStack, folder: Path, kind: str) -> Buyer:
+    one = kind == "one_process"
+    shop = await stack.enter_async_context(Shop(folder / kind, Ports(PORTS[kind], one)))
+    await seed(f"127.0.0.1:{shop.ports.edge}", STAFF_EMAIL, shop.secrets.staff_password)
+    visitor = await buyer(shop)
+    await visitor.buy(WARM_UP)
+    return visitor
+
+
+async def _rounds(bare: Bare, buyers: dict[str, Buyer], rounds: int) -> dict[str, list[float]]:
+    """Return what an order cost in each round, in bare calls."""
+    costs: dict[str, list[float]] = {kind: [] for kind in buyers}
+    for _ in range(rounds):
+        for kind, visitor in buyers.items():
+            yardstick = await asyncio.to_thread(bare.cpu_per_call, BARE_CALLS)
+            costs[kind].append(await _cost(visitor) / yardstick)
+    return costs
+
+
+async def _cost(visitor: Buyer) -> float:
+    before = cpu_seconds(_services(visitor.shop))
+    await visitor.buy(ORDERS)
+    return (cpu_seconds(_services(visitor.shop)) - before) / ORDERS
+
+
+def _services(shop: Shop) -> Iterable[int]:
+    return [pid for name, pid in shop.pids().items() if name not in ENGINES]
+
+
+def _memory(shop: Shop) -> int:
+    return round(proportional_memory(shop.pids().values()) / 1e6)
