@@ -25,6 +25,8 @@ def build(folder: Path) -> None:
     with TemporaryDirectory(prefix="meshmart-gen-") as tools:
         outputs = [
             *(f"--{kind}_out={folder}" for kind in ("python", "grpc_python", "mypy", "mypy_grpc")),
+            "--mypy_opt=quiet",
+            "--mypy_grpc_opt=quiet",
             f"--plugin=protoc-gen-mypy={_program('protoc-gen-mypy')}",
             f"--plugin=protoc-gen-mypy_grpc={_program('protoc-gen-mypy_grpc')}",
             f"--plugin=protoc-gen-mesh={mesh_plugin(Path(tools))}",

@@ -39,7 +39,7 @@ def run_protoc(protos: Path, files: Sequence[str], image: Path, outputs: Iterabl
         command += ["--include_imports", "--include_source_info", *outputs, *files]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise ProtocError(done.stderr.strip())
+        raise ProtocError(done.stderr.strip().removeprefix("--mesh_out: "))
     _mark_imports(image, set(proto_files(protos)))
 
 
