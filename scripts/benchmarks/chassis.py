@@ -82,7 +82,7 @@ class Identity(identity_service_pb2_grpc.IdentityServiceServicer):
 async def serve_bare() -> None:
     """Serve with grpc.aio and nothing else."""
     server = grpc.aio.server()
-    order_service_pb2_grpc.add_OrderServiceServicer_to_server(Orders(), server)  # type: ignore[no-untyped-call]
+    order_service_pb2_grpc.add_OrderServiceServicer_to_server(cast("Any", Orders)(), server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     print(json.dumps({"grpc_port": port}), flush=True)
@@ -92,8 +92,8 @@ async def serve_bare() -> None:
 async def serve_chassis() -> None:
     """Serve through the chassis, which says where in its first log line."""
     services = [
-        _service("order", order_service_pb2_grpc.add_OrderServiceServicer_to_server, Orders()),
-        _service("identity", identity_service_pb2_grpc.add_IdentityServiceServicer_to_server, Identity()),
+        _service("order", order_service_pb2_grpc.add_OrderServiceServicer_to_server, cast("Any", Orders)()),
+        _service("identity", identity_service_pb2_grpc.add_IdentityServiceServicer_to_server, cast("Any", Identity)()),
     ]
     process = ProcessSettings(grpc_listen="127.0.0.1:0", http_listen="127.0.0.1:0", connection_max_age=3600)
     async with Host(services, process, {service.name: StatelessSettings() for service in services}):
@@ -190,7 +190,8 @@ def _pair(kind: str, folder: Path, stack: ExitStack) -> "subprocess.Popen[str]":
 
 
 def _ask(client: "subprocess.Popen[str]", seconds: float) -> float:
-    assert client.stdin and client.stdout  # noqa: S101  # they are pipes
+    assert client.stdin is not None  # noqa: S101  # it is a pipe
+    assert client.stdout is not None  # noqa: S101  # likewise
     print(seconds, file=client.stdin, flush=True)
     return float(client.stdout.readline())
 

@@ -12,7 +12,7 @@ import grpc
 
 from services.chassis.background import Background
 from services.chassis.event_path import EventPath
-from services.chassis.hosted import Hosted, host
+from services.chassis.hosted import Hosted, Places, host
 from services.chassis.pipeline import Routes
 from services.chassis.probes import Probes
 from services.chassis.process import Process, StartError
@@ -65,11 +65,11 @@ class Host:
         stack.push_async_callback(self.process.tracing.close)
         self._server, self.grpc_port = _server(settings, settings.grpc_listen, stack)
         # Services of one process go on calling each other while the port outside takes no new calls.
-        self._inner, self._inner_port = _server(settings, "127.0.0.1:0", stack)
+        self._inner, inner_port = _server(settings, "127.0.0.1:0", stack)
+        names = frozenset(service.name for service in self._services)
+        places = Places(names, f"127.0.0.1:{inner_port}", self.process)
         for service in self._services:
-            self._hosted.append(
-                await host(service, self._settings[service.name], self.process, self._address_of, stack)
-            )
+            self._hosted.append(await host(service, self._settings[service.name], self.process, places, stack))
         for server in (self._inner, self._server):
             server.add_generic_rpc_handlers((self._routes(),))
             await server.start()
@@ -78,7 +78,10 @@ class Host:
             stack.push_async_callback(events.stop)
             await events.start()
         probes = Probes(settings.http_listen, self.process.health, self.process.metrics)
-        self.http_port = (await stack.enter_async_context(probes)).port
+        try:
+            self.http_port = (await stack.enter_async_context(probes)).port
+        except OSError:
+            raise _taken(settings.http_listen) from None
 
     def _start_background(self, stack: AsyncExitStack) -> None:
         chassis = Background("chassis", [Task("health", self.process.health.run), *self._mirrors()])
@@ -125,11 +128,6 @@ class Host:
         reflection = Reflection(sorted(names), public.descriptors if public else None)
         return Routes({**served, **self.process.health.handlers(), **reflection.handlers()})
 
-    def _address_of(self, neighbour: str) -> str:
-        if any(service.name == neighbour for service in self._services):
-            return f"127.0.0.1:{self._inner_port}"
-        return self.process.settings.address_of(neighbour)
-
     def _where(self) -> dict[str, object]:
         names = [service.name for service in self._services]
         return {"services": names, "grpc_port": self.grpc_port, "http_port": self.http_port}
@@ -141,7 +139,11 @@ def _server(settings: ProcessSettings, listen: str, stack: AsyncExitStack) -> tu
     try:
         return server, server.add_insecure_port(listen)
     except RuntimeError:
-        raise StartError(f"{listen} is taken, or is not an address of this machine") from None
+        raise _taken(listen) from None
+
+
+def _taken(listen: str) -> StartError:
+    return StartError(f"{listen} is taken, or is not an address of this machine")
 
 
 def _options(settings: ProcessSettings) -> list[tuple[str, Any]]:

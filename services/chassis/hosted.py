@@ -1,6 +1,6 @@
 """One service within a process: what it owns, what guards its calls, and what runs beside them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -30,7 +30,21 @@ from services.chassis.settings import ServiceSettings
 from services.chassis.streams import OpenStreams
 
 REVISION = "SELECT version_num FROM alembic_version"
-AddressOf = Callable[[str], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where services are."""
+
+    hosted: frozenset[str]
+    """Services of this process."""
+    inner: str
+    """Address where they reach each other."""
+    process: Process
+
+    def address_of(self, service: str) -> str:
+        """Return where to find a service. Raises KeyError if that is unknown."""
+        return self.inner if service in self.hosted else self.process.settings.address_of(service)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +61,11 @@ class Hosted:
 
 
 async def host(
-    service: Service, settings: ServiceSettings, process: Process, address_of: AddressOf, stack: AsyncExitStack
+    service: Service, settings: ServiceSettings, process: Process, places: Places, stack: AsyncExitStack
 ) -> Hosted:
     """Open what a service owns, build it and let it prepare. Leaving the stack closes what was opened."""
     database = await _database(service, settings, stack) if service.has_database else None
-    channels = _Channels(service, process, address_of)
+    channels = _Channels(service, process, places)
     stack.push_async_callback(channels.close)
     runtime = Runtime(
         name=service.name,
@@ -147,8 +161,8 @@ def _database_report(database: Database) -> Report:
 class _Channels:
     """The channels of a service to its neighbours, each opened when a stub asks for it."""
 
-    def __init__(self, service: Service, process: Process, address_of: AddressOf) -> None:
-        self._service, self._process, self._address_of = service, process, address_of
+    def __init__(self, service: Service, process: Process, places: Places) -> None:
+        self._service, self._process, self._places = service, process, places
         self._allowed = {*service.neighbours, "identity"}
         self._open: dict[str, Channel] = {}
 
@@ -159,9 +173,11 @@ class _Channels:
         if neighbour not in self._open:
             self._open[neighbour] = Channel(
                 neighbour,
-                self._address_of(neighbour),
+                self._places.address_of(neighbour),
                 partial(self._process.metrics.client_method, self._service.name),
                 self._process.tracing.service(self._service.name).client_interceptors(),
+                # While the process drains, its services still need each other.
+                watch_health=neighbour not in self._places.hosted,
             )
         return self._open[neighbour]
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import sys
 from collections.abc import Sequence
 from importlib import import_module
 from pkgutil import iter_modules
@@ -10,6 +11,7 @@ import uvloop
 
 import services
 from services.chassis.host import Host
+from services.chassis.process import StartError
 from services.chassis.service import Service
 from services.chassis.settings import ProcessSettings, ServiceSettings, help_text, read_settings
 
@@ -31,12 +33,19 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     unknown = sorted(set(arguments) - {*names(), "all"})
     if unknown:
-        print(f"no such service: {' '.join(unknown)}; there are: {' '.join(names())}")  # noqa: T201
-        return 2
+        return _refuse(2, f"no such service: {' '.join(unknown)}; there are: {' '.join(names())}")
     chosen = [declaration(name) for name in (names() if "all" in arguments else arguments)]
     process, settings = read_settings(chosen)
-    uvloop.run(serve(chosen, process, settings))
+    try:
+        uvloop.run(serve(chosen, process, settings))
+    except StartError as error:
+        return _refuse(1, str(error))
     return 0
+
+
+def _refuse(code: int, text: str) -> int:
+    print(text, file=sys.stderr)  # noqa: T201  # for whoever started it
+    return code
 
 
 async def serve(chosen: Sequence[Service], process: ProcessSettings, settings: dict[str, ServiceSettings]) -> None:
