@@ -16,15 +16,21 @@ ENOUGH = f"""NOT EXISTS (
     )"""
 
 
-def _move(source: str, figures: str) -> str:
-    """Return the expressions that move the units of the reservation that `source` returned."""
+def _move(source: str, *, available: str = "", reserved: str = "", sold: str = "") -> str:
+    """Return the expressions that move the units of the reservation that `source` returned.
+
+    All figures are made from `locked`, which has the newest. The row that UPDATE finds is as old as the statement, and
+    PostgreSQL holds the CHECKs against what was made from that before it sees that there is a newer row.
+    """
     return f"""units AS (
     SELECT line.product_id, quantity, state FROM {source}, unnest(product_ids, quantities) AS line (product_id, quantity)
 ), locked AS (
-    SELECT units.* FROM units JOIN stock ON stock.product_id = units.product_id
+    SELECT stock.*, quantity, state FROM units JOIN stock ON stock.product_id = units.product_id
     ORDER BY stock.product_id FOR NO KEY UPDATE OF stock
 ), moved AS (
-    UPDATE stock SET {figures}, version = version + 1, update_time = now()
+    UPDATE stock SET
+        available = locked.available {available}, reserved = locked.reserved {reserved}, sold = locked.sold {sold},
+        received = locked.received, version = locked.version + 1, update_time = now()
     FROM locked WHERE stock.product_id = locked.product_id
 )"""
 
@@ -43,7 +49,7 @@ WITH held AS (
     SELECT %(order_id)s, 'HELD', %(product_ids)s, %(quantities)s, now() + %(hold)s::interval
     WHERE {ENOUGH}
     RETURNING product_ids, quantities, state
-), {_move("held", "available = available - quantity, reserved = reserved + quantity")},
+), {_move("held", available="- quantity", reserved="+ quantity")},
 remembered AS ({idempotency.INSERT} SELECT {idempotency.VALUES} FROM held)
 SELECT true FROM held
 """
@@ -53,7 +59,7 @@ WITH committed AS (
     UPDATE reservation SET state = 'COMMITTED', expire_time = NULL, version = version + 1
     WHERE order_id = %(order_id)s AND state = 'HELD'
     RETURNING product_ids, quantities, state
-), {_move("committed", "reserved = reserved - quantity, sold = sold + quantity")},
+), {_move("committed", reserved="- quantity", sold="+ quantity")},
 {_heard("committed")}
 SELECT product_ids FROM committed
 """
@@ -67,7 +73,7 @@ WITH taken AS (
         version = reservation.version + 1
     WHERE reservation.state = 'RELEASED' AND NOT reservation.cancelled
     RETURNING product_ids, quantities, state
-), {_move("taken", "available = available - quantity, sold = sold + quantity")},
+), {_move("taken", available="- quantity", sold="+ quantity")},
 {_heard("taken")}
 SELECT product_ids FROM taken
 """
@@ -90,7 +96,7 @@ WITH released AS (
     SET state = 'RELEASED', expire_time = NULL, version = reservation.version + 1
     WHERE reservation.state = 'HELD'
     RETURNING product_ids, quantities, state, version
-), {_move("released", "available = available + quantity, reserved = reserved - quantity")},
+), {_move("released", available="+ quantity", reserved="- quantity")},
 remembered AS ({idempotency.INSERT} SELECT {idempotency.VALUES} FROM released),
 announced AS ({outbox.INSERT} SELECT {outbox.VALUES}, version FROM released WHERE product_ids <> '{{}}')
 SELECT product_ids FROM released
@@ -101,7 +107,7 @@ WITH expired AS (
     UPDATE reservation SET state = 'RELEASED', expire_time = NULL, version = version + 1
     WHERE order_id = %(order_id)s AND expire_time <= now()
     RETURNING product_ids, quantities, state, version
-), {_move("expired", "available = available + quantity, reserved = reserved - quantity")},
+), {_move("expired", available="+ quantity", reserved="- quantity")},
 announced AS ({outbox.INSERT} SELECT {outbox.VALUES}, version FROM expired)
 SELECT product_ids FROM expired
 """
@@ -110,10 +116,8 @@ EXPIRED = """
 SELECT order_id FROM reservation WHERE expire_time <= now() ORDER BY expire_time LIMIT %(limit)s
 """
 
-GIVE_BACK = """
-        available = available + quantity,
-        reserved = reserved - CASE state WHEN 'RELEASED' THEN quantity ELSE 0 END,
-        sold = sold - CASE state WHEN 'RESTOCKED' THEN quantity ELSE 0 END"""
+WAS_HELD = "- CASE state WHEN 'RELEASED' THEN quantity ELSE 0 END"
+WAS_SOLD = "- CASE state WHEN 'RESTOCKED' THEN quantity ELSE 0 END"
 
 # What was held or sold before shows in the state it goes into: RELEASED or RESTOCKED. A tombstone that meets a
 # reservation made at the same moment breaks the primary key; the event is then heard again.
@@ -133,7 +137,7 @@ WITH found AS (
     RETURNING product_ids, quantities, state, version
 ), cancelled AS (
     SELECT * FROM ended UNION ALL SELECT * FROM tombstone
-), {_move("cancelled", GIVE_BACK)},
+), {_move("cancelled", available="+ quantity", reserved=WAS_HELD, sold=WAS_SOLD)},
 {_heard("cancelled")},
 announced AS ({outbox.INSERT} SELECT {outbox.VALUES}, version FROM cancelled)
 SELECT product_ids FROM cancelled

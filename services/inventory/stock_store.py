@@ -61,16 +61,16 @@ WITH locked AS (
     UPDATE stock SET published_version = locked.version, published_available = locked.available,
         published_xid = pg_current_xact_id()
     FROM locked WHERE stock.product_id = locked.product_id
-    RETURNING stock.product_id, published_version
+    RETURNING stock.product_id, locked.version
 ), announced AS (
     {outbox.INSERT}
-    SELECT event_id, subject, event_type, aggregate_id, payload, traceparent, published_version
+    SELECT event_id, subject, event_type, aggregate_id, payload, traceparent, version
     FROM unnest(
         %(event_id)s::uuid[], %(event_subject)s::text[], %(event_type)s::text[], %(event_aggregate_id)s::text[],
         %(event_payload)s::bytea[], %(event_traceparent)s::text[]
-    ) AS event (event_id, subject, event_type, aggregate_id, payload, traceparent)
+    ) WITH ORDINALITY AS event (event_id, subject, event_type, aggregate_id, payload, traceparent, place)
     JOIN published ON published.product_id = event.aggregate_id::uuid
-    ORDER BY event_id
+    ORDER BY place
 )
 SELECT product_id FROM published
 """  # noqa: S608  # constants of this module and the chassis
