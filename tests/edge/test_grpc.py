@@ -17,6 +17,8 @@ from meshmart.payment.v1.payment_service_pb2_grpc import PaymentServiceStub
 from tests.support.fake_shop import UNKNOWN_ID
 from tests.support.fronts import Refusal, metadata, refusal_of
 
+MESSAGE = GetProductRequest(product_id="1").SerializeToString()
+
 
 async def test_the_contracts_deadline_reaches_a_service_when_the_client_has_none(fronts, shop):
     await CatalogServiceStub(fronts.channel).GetProduct(GetProductRequest(product_id="1"))
@@ -63,3 +65,16 @@ async def test_health_of_the_public_api_is_storefronts(fronts):
     stub: Any = health_pb2_grpc.HealthStub(fronts.channel)
     answer = await stub.Check(health_pb2.HealthCheckRequest())
     assert answer.status == health_pb2.HealthCheckResponse.SERVING
+
+
+@pytest.mark.parametrize(
+    ("method", "status"),
+    [("catalog.v1.CatalogService/GetProduct", "grpc-status:0"), ("order.v1.OrderService/GetOrder", "grpc-status:16")],
+)
+async def test_grpc_web_is_answered_in_its_own_form(fronts, method, status):
+    headers = {"content-type": "application/grpc-web+proto"}
+    frame = b"\x00" + len(MESSAGE).to_bytes(4) + MESSAGE
+    answer = await fronts.rest("POST", f"/meshmart.{method}", data=frame, headers=headers)
+    trailers = f"grpc-status:{answer.headers.get('grpc-status')}\n{answer.text}"
+    assert answer.headers["content-type"] == "application/grpc-web+proto"
+    assert status in trailers.replace(" ", "")

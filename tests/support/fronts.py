@@ -58,7 +58,7 @@ class Fronts:
         """Return the answer to one request."""
         headers = {**bearer(token), **options.pop("headers", {})}
         async with self._session.request(verb, path, headers=headers, **options) as response:
-            text = await response.text()
+            text = await response.text(errors="replace")
             body = await response.json() if response.content_type == "application/json" and text else None
             return Answer(
                 response.status, {name.lower(): value for name, value in response.headers.items()}, text, body
