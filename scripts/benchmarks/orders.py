@@ -34,26 +34,26 @@ ENGINES = frozenset({"postgres", "nats", "edge"})
 
 def measure(rounds: int, stored: int = STORED) -> dict[str, Any]:
     """Return costs, memory and ratios, by medians over interleaved rounds."""
-    return asyncio.run(_measure(rounds, stored))
-
-
-async def _measure(rounds: int, stored: int) -> dict[str, Any]:
-    result: dict[str, Any] = {"benchmark": "orders", "rounds": rounds, "orders_per_round": ORDERS}
     with tempfile.TemporaryDirectory(prefix="meshmart-bench-", dir="/tmp") as folder, bare_pair() as bare:
-        async with AsyncExitStack() as stack:
-            Path(folder).chmod(0o755)
-            buyers = {kind: await _open(stack, Path(folder), kind) for kind in PORTS}
-            result["memory_megabytes"] = {kind: _memory(visitor.shop) for kind, visitor in buyers.items()}
-            result["bare_call_microseconds"] = round(1e6 * bare.cpu_per_call(BARE_CALLS))
-            few = await _rounds(bare, buyers, rounds)
-            result["calls_per_order"] = {kind: round(statistics.median(few[kind]), 2) for kind in buyers}
-            if stored:
-                many = {"separate": buyers["separate"]}
-                await asyncio.to_thread(prefill, many["separate"].shop, stored)
-                await many["separate"].buy(WARM_UP)
-                costs = (await _rounds(bare, many, rounds))["separate"]
-                result["stored"] = stored
-                result["stored_ratio"] = round(statistics.median(costs) / statistics.median(few["separate"]), 3)
+        Path(folder).chmod(0o755)  # PostgreSQL runs as another user than root
+        return asyncio.run(_measure(bare, Path(folder), rounds, stored))
+
+
+async def _measure(bare: Bare, folder: Path, rounds: int, stored: int) -> dict[str, Any]:
+    result: dict[str, Any] = {"benchmark": "orders", "rounds": rounds, "orders_per_round": ORDERS}
+    async with AsyncExitStack() as stack:
+        buyers = {kind: await _open(stack, folder, kind) for kind in PORTS}
+        result["memory_megabytes"] = {kind: _memory(visitor.shop) for kind, visitor in buyers.items()}
+        result["bare_call_microseconds"] = round(1e6 * bare.cpu_per_call(BARE_CALLS))
+        few = await _rounds(bare, buyers, rounds)
+        result["calls_per_order"] = {kind: round(statistics.median(few[kind]), 2) for kind in buyers}
+        if stored:
+            many = {"separate": buyers["separate"]}
+            await asyncio.to_thread(prefill, many["separate"].shop, stored)
+            await many["separate"].buy(WARM_UP)
+            costs = (await _rounds(bare, many, rounds))["separate"]
+            result["stored"] = stored
+            result["stored_ratio"] = round(statistics.median(costs) / statistics.median(few["separate"]), 3)
     return {**result, "targets": TARGETS, "memory_targets": MEMORY_TARGETS}
 
 

@@ -50,9 +50,9 @@ STATEMENTS: dict[str, tuple[LiteralString, ...]] = {
 
 def prefill(shop: Shop, count: int) -> None:
     """Store orders in the databases of order, payment and inventory. Audits of this shop fail from then on."""
-    numbers = f"(SELECT n, ({ID})::uuid AS id FROM generate_series(1, {count:d}) AS n) AS numbers"
+    numbers = f"(SELECT n, ({ID})::uuid AS id FROM generate_series(1, {count:d}) AS n) AS numbers"  # noqa: S608  # a number
     for service, statements in STATEMENTS.items():
         with psycopg.connect(shop.database_url(service), autocommit=True) as connection:
             for statement in statements:
-                connection.execute(statement.replace("{numbers}", numbers))  # type: ignore[arg-type]  # constants
+                connection.execute(statement.replace("{numbers}", numbers))
             connection.execute("VACUUM ANALYZE")

@@ -1,6 +1,7 @@
 """Runs services until SIGTERM or SIGINT, then drains them."""
 
 import asyncio
+import gc
 import signal
 import sys
 from collections.abc import Sequence
@@ -23,6 +24,9 @@ Services: {names}
 
 Settings, from the environment:
 """
+
+COLLECTION_THRESHOLDS = (10_000, 20, 50)
+"""Objects before the youngest are collected, and so on; a call leaves no cycles behind that would pile up."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -55,7 +59,18 @@ async def serve(chosen: Sequence[Service], process: ProcessSettings, settings: d
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with Host(chosen, process, settings):
+        spare_what_stays()
         await stop.wait()
+
+
+def spare_what_stays() -> None:
+    """Take what was made at start out of the garbage collector's sight.
+
+    Modules and descriptors stay for good; walking them again and again was a quarter of a busy process's time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*COLLECTION_THRESHOLDS)
 
 
 def names() -> list[str]:
