@@ -97,6 +97,10 @@ class Broker:
                 self._note_refusal(str(error) or type(error).__name__)
                 await asyncio.sleep(_RETRY)
                 continue
+            except Exception:
+                logger.exception("connecting to the broker failed", extra=self._extra)
+                await asyncio.sleep(_RETRY)
+                continue
             try:
                 await self._serve(client, closed)
             finally:

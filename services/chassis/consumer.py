@@ -120,6 +120,8 @@ class DurableConsumer(Generic[E]):
                 self._note("the stream does not exist yet")
             except (nats.errors.Error, OSError) as error:
                 self._note(str(error))
+            except Exception:
+                logger.exception("the consumer failed", extra=self._extra())
             await asyncio.sleep(_RETRY)
 
     async def _pull(self, client: Client) -> None:

@@ -26,9 +26,9 @@ from services.chassis.tracing import ServiceTracing
 logger = logging.getLogger(__name__)
 
 BATCH: Final = 256
-LINGER: Final = 0.01
+LINGER: Final = 0.02
 """Seconds between a wake-up and the batch: writes of that time share it."""
-POLL: Final = 0.04
+POLL: Final = 0.05
 """Seconds between looks for what other processes wrote."""
 STANDBY_POLL: Final = 1.0
 RETRY: Final = 0.5
@@ -65,9 +65,9 @@ class Relay:
         self._stopping.set()
         self._outbox.wake()
         if self._task:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._task, STOP_WITHIN)
-            self._task = None
+            await asyncio.wait({self._task}, timeout=STOP_WITHIN)
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
 
     async def __aenter__(self) -> Self:
         """Start."""
@@ -95,6 +95,9 @@ class Relay:
             except psycopg.Error as error:
                 self._note(f"the database: {error}")
                 await self._pause(RETRY)
+            except Exception:
+                logger.exception("the relay failed", extra={"fields": {"service": self._broker.service}})
+                await self._pause(RETRY)
             finally:
                 self.active, self.lag = False, Lag()
 
@@ -112,8 +115,8 @@ class Relay:
                 continue
             if self._stopping.is_set():
                 return
-            await self._outbox.written(POLL)
-            await asyncio.sleep(LINGER)
+            if await self._outbox.written(POLL):
+                await asyncio.sleep(LINGER)
 
     async def _publish_batch(self, table: OutboxTable) -> bool:
         """Publish the oldest events; return whether there may be more that can be published now."""
