@@ -58,7 +58,7 @@ async def _run(arguments: argparse.Namespace, screen: Screen) -> None:
         seeded = await seed(f"127.0.0.1:{shop.ports.edge}", STAFF_EMAIL, shop.secrets.staff_password)
         since = time.perf_counter() - began
         screen.line(f"The shop is open at {shop.url} with {seeded.products} products, after {since:.1f} s", BOLD)
-        await _tour(shop, screen)
+        await _tour(shop, screen, began)
         _say_how_to_go_on(shop, screen)
         if not arguments.once:
             screen.line("The shop stays open until Ctrl-C.", BOLD)
@@ -77,13 +77,13 @@ async def _stay_open() -> None:
         await asyncio.Event().wait()
 
 
-async def _tour(shop: Shop, screen: Screen) -> None:
+async def _tour(shop: Shop, screen: Screen, began: float) -> None:
     timeout = aiohttp.ClientTimeout(total=TIMEOUT)
     async with (
         aiohttp.ClientSession(shop.url, timeout=timeout) as http,
         grpc.aio.insecure_channel(f"127.0.0.1:{shop.ports.edge}") as channel,
     ):
-        await Tour(shop, screen, Customer(http, channel)).run()
+        await Tour(shop, screen, Customer(http, channel), began).run()
 
 
 def _say_how_to_go_on(shop: Shop, screen: Screen) -> None:

@@ -18,9 +18,9 @@ RECOVERY = 30.0
 class Tour:
     """A visit to the shop."""
 
-    def __init__(self, shop: Shop, screen: Screen, customer: Customer) -> None:
-        """Keep the shop, where to show it, and who visits."""
-        self._shop, self._screen, self._customer = shop, screen, customer
+    def __init__(self, shop: Shop, screen: Screen, customer: Customer, began: float) -> None:
+        """Keep the shop, where to show it, who visits, and when the shop began to start (`time.perf_counter`)."""
+        self._shop, self._screen, self._customer, self._began = shop, screen, customer, began
         self._product: dict[str, Any] = {}
         self._method_id = ""
         self._bought = ""
@@ -51,6 +51,7 @@ class Tour:
             self._bought = placed["id"]
             self._screen.detail("order", placed["id"])
             self._screen.detail("state", f"{_state(placed)} -> {_state(decided)}")
+            self._screen.detail("first order", f"{time.perf_counter() - self._began:.1f} s after the start")
 
     async def _buy_by_grpc(self) -> None:
         with self._screen.step("Buys over gRPC on the same port, and watches the stream"):

@@ -30,7 +30,7 @@ class InventorySettings(ServiceSettings):
         86_400.0, gt=0, description="Seconds for which units are held for an order that is not confirmed."
     )
     expiry_interval: float = Field(10.0, gt=0, description="Seconds between two looks for reservations to release.")
-    publish_interval: float = Field(0.25, gt=0, description="Seconds within which a product's changes are one event.")
+    publish_interval: float = Field(1.0, gt=0, description="Seconds within which a product's changes are one event.")
     sweep_interval: float = Field(30.0, gt=0, description="Seconds between two searches for changes left by a crash.")
 
 
