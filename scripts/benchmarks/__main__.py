@@ -15,7 +15,7 @@ RESULTS = Path(__file__).with_name("results.json")
 BENCHMARKS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
     "chassis": lambda options: chassis.measure(2 * options.rounds, 1.0),
     "orders": lambda options: orders.measure(options.rounds, options.stored),
-    "startup": lambda options: startup.measure(3),
+    "startup": lambda _: startup.measure(3),
 }
 
 

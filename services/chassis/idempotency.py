@@ -5,6 +5,7 @@ effect means nothing to remember) into its statement and gives it `idempotency.p
 unique key, the statement does nothing, and the chassis looks the first reply up.
 """
 
+from hashlib import sha256
 from typing import Any, Final
 from uuid import UUID
 
@@ -34,6 +35,16 @@ def parameters(reply: Message) -> dict[str, Any]:
         "idem_request_hash": call.request_hash,
         "idem_reply": reply.SerializeToString(),
     }
+
+
+def distinguish(by: bytes) -> None:
+    """Tell requests of the call being served apart also by something that its redacted fields do not show.
+
+    Their values are left out of the request's hash, which must give nothing away; `by` must not either.
+    """
+    call = current_call()
+    if call is not None:
+        call.request_hash = sha256(call.request_hash + by).digest()
 
 
 async def stored_reply(database: Database, call: Call) -> bytes | None:

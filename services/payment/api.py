@@ -42,6 +42,10 @@ class PaymentApi(PaymentServiceServicer):
         self, request: pb.CreatePaymentMethodRequest, context: Any
     ) -> pb.CreatePaymentMethodResponse:
         """Turn a card into a payment method."""
+        # What of a card may be shown tells two cards of one request_id apart.
+        idempotency.distinguish(
+            f"{request.card.number[-4:]} {request.card.expire_month} {request.card.expire_year}".encode()
+        )
         method = await self._tokenize(messages.card(request.card))
         response = pb.CreatePaymentMethodResponse(payment_method=messages.payment_method(method))
         await self._store.create_method(method, idempotency.parameters(response))

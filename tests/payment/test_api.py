@@ -123,7 +123,7 @@ async def test_a_request_id_is_not_reused_for_another_amount(till: Till):
     assert (refusal.code, refusal.reason) == (grpc.StatusCode.ABORTED, "REQUEST_ID_REUSED")
 
 
-async def test_a_repeat_is_recognised_by_its_id_though_the_card_is_not_remembered(till: Till):
+async def test_a_repeat_is_recognised_though_the_card_is_not_remembered(till: Till):
     request = pb.CreatePaymentMethodRequest(
         request_id=str(new_id()),
         card=Card(number=WORKS, expire_month=12, expire_year=2099, security_code="123"),
@@ -131,8 +131,11 @@ async def test_a_repeat_is_recognised_by_its_id_though_the_card_is_not_remembere
 
     first = await till.stub.CreatePaymentMethod(request, metadata=till.headers())
     again = await till.stub.CreatePaymentMethod(request, metadata=till.headers())
+    request.card.number = "5555555555554444"
+    refusal = await refusal_of(till.stub.CreatePaymentMethod(request, metadata=till.headers()))
 
     assert first == again
+    assert (refusal.code, refusal.reason) == (grpc.StatusCode.ABORTED, "REQUEST_ID_REUSED")
 
 
 async def test_a_void_that_comes_first_refuses_the_authorization_that_comes_late(till: Till):
