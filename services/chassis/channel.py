@@ -35,15 +35,15 @@ class Channel:
         metrics_of: Callable[[str], MethodMetrics],
         interceptors: Sequence[grpc.aio.ClientInterceptor] = (),
         *,
-        watch_health: bool = True,
+        health_name: str | None = None,
     ) -> None:
         """Connect when the first call is made.
 
-        `metrics_of` returns the client metrics of a method by its path; sampled calls pass `interceptors`. With
-        `watch_health`, replicas that say NOT_SERVING get no calls: those that drain hear from us no more.
+        `metrics_of` returns the client metrics of a method by its path; sampled calls pass `interceptors`. Replicas
+        that say NOT_SERVING of `health_name` get no calls: those that drain hear from us no more.
         """
         self._neighbour, self._metrics_of = neighbour, metrics_of
-        options = channel_options(watch_health=watch_health)
+        options = channel_options(health_name)
         self._plain = grpc.aio.insecure_channel(address, options=options)
         self._traced = (
             grpc.aio.insecure_channel(address, options=options, interceptors=interceptors) if interceptors else None
@@ -126,7 +126,7 @@ def _timeout(path: str) -> float:
     return contract.max_age if contract.client_streaming or contract.server_streaming else contract.timeout
 
 
-def channel_options(*, watch_health: bool = False) -> list[tuple[str, Any]]:
+def channel_options(health_name: str | None = None) -> list[tuple[str, Any]]:
     """Return gRPC's options of a channel inside the mesh; retries come from the contract."""
     return [
         ("grpc.keepalive_time_ms", 30_000),
@@ -134,11 +134,11 @@ def channel_options(*, watch_health: bool = False) -> list[tuple[str, Any]]:
         ("grpc.max_receive_message_length", MAX_RESPONSE_BYTES),
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.max_reconnect_backoff_ms", 2_000),
-        ("grpc.service_config", service_config(watch_health=watch_health)),
+        ("grpc.service_config", service_config(health_name)),
     ]
 
 
-def service_config(*, watch_health: bool = False) -> str:
+def service_config(health_name: str | None = None) -> str:
     """Return the service config that the contract compiler wrote; `scripts/gen` makes it.
 
     Without its timeouts: gRPC's C core (1.78 to 1.85 seen) ends every call of a method that has one at once with
@@ -147,6 +147,6 @@ def service_config(*, watch_health: bool = False) -> str:
     config = json.loads(SERVICE_CONFIG.read_text()) if SERVICE_CONFIG.exists() else {}
     for method in config.get("methodConfig", ()):
         method.pop("timeout", None)
-    if watch_health:
-        config["healthCheckConfig"] = {"serviceName": ""}
+    if health_name is not None:
+        config["healthCheckConfig"] = {"serviceName": health_name}
     return json.dumps({"loadBalancingConfig": [{"round_robin": {}}], **config})

@@ -12,7 +12,7 @@ from services.chassis import idempotency, migrations
 from services.chassis.auth import Authenticator
 from services.chassis.background import Background
 from services.chassis.channel import Channel
-from services.chassis.contract import MethodContract
+from services.chassis.contract import MethodContract, service_of
 from services.chassis.database import Database
 from services.chassis.event_path import EventPath
 from services.chassis.exchange import Guards
@@ -166,20 +166,21 @@ class _Channels:
         self._allowed = {*service.neighbours, "identity"}
         self._open: dict[str, Channel] = {}
 
-    def to(self, neighbour: str) -> Channel:
-        """Return the channel to a neighbour. Every service may ask identity for its keys."""
+    def to(self, grpc_service: str) -> Channel:
+        """Return the channel for a gRPC service by its full name. Every service may ask identity for its keys."""
+        neighbour = service_of(grpc_service.rpartition(".")[0])
         if neighbour not in self._allowed:
             raise LookupError(f"{self._service.name} does not declare {neighbour} as its neighbour")
-        if neighbour not in self._open:
-            self._open[neighbour] = Channel(
+        if grpc_service not in self._open:
+            self._open[grpc_service] = Channel(
                 neighbour,
                 self._places.address_of(neighbour),
                 partial(self._process.metrics.client_method, self._service.name),
                 self._process.tracing.service(self._service.name).client_interceptors(),
                 # While the process drains, its services still need each other.
-                watch_health=neighbour not in self._places.hosted,
+                health_name=None if neighbour in self._places.hosted else grpc_service,
             )
-        return self._open[neighbour]
+        return self._open[grpc_service]
 
     async def close(self) -> None:
         """Close all."""

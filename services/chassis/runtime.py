@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import grpc
 
-from services.chassis.contract import service_of
 from services.chassis.metrics import ServiceMetrics
 from services.chassis.settings import ServiceSettings
 
@@ -28,7 +27,7 @@ class Runtime:
     """An instance of the class that the service declared."""
     metrics: ServiceMetrics
     channel_to: "Callable[[str], Channel]"
-    """Returns the channel to a neighbour; `stub` is what services call."""
+    """Returns the channel for a gRPC service by its full name; `stub` is what services call."""
     draining: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the process is shutting down: streams that only wait must end."""
     database_or_none: "Database | None" = None
@@ -50,5 +49,7 @@ class Runtime:
 
     def stub(self, stub: Callable[[grpc.aio.Channel], S]) -> S:
         """Return a neighbour's stub from its generated class. Its calls carry deadline, trace and token."""
-        name = service_of(cast("type[Any]", stub).__module__.rpartition(".")[0])
-        return stub(cast("grpc.aio.Channel", self.channel_to(name)))
+        generated = cast("type[Any]", stub)
+        package = generated.__module__.rpartition(".")[0]
+        channel = self.channel_to(f"{package}.{generated.__name__.removesuffix('Stub')}")
+        return stub(cast("grpc.aio.Channel", channel))

@@ -158,7 +158,8 @@ async def test_a_task_that_fails_is_begun_again(monkeypatch, caplog):
 async def test_no_call_fails_when_one_of_two_replicas_goes_under_load():
     async with shop("order", "identity", drain_delay=0.2) as leaving, shop("order", "identity") as staying:
         places = ",".join(f"127.0.0.1:{served.host.grpc_port}" for served in (leaving, staying))
-        channel = Channel("order", f"ipv4:{places}", lambda path: MethodMetrics())
+        name = "meshmart.order.v1.OrderService"
+        channel = Channel("order", f"ipv4:{places}", lambda path: MethodMetrics(), health_name=name)
         stub, stop = OrderServiceStub(cast("grpc.aio.Channel", channel)), asyncio.Event()
         calls: Counter[bool] = Counter()
 
