@@ -1,6 +1,7 @@
 """What each process of ours is told, in the variables that `python -m services --help` lists."""
 
 import os
+import shlex
 from collections.abc import Iterable, Mapping
 from urllib.parse import quote, urlsplit, urlunsplit
 
@@ -21,16 +22,27 @@ def environment(hosted: Iterable[str], ports: Ports, secrets: Secrets, admin_url
     """Return the environment of a process that hosts services: their own secrets and everyone's addresses."""
     services = tuple(hosted)
     first = min(services, key=SERVICES.__getitem__)
-    values = {
+    listen = {
         "MESHMART_GRPC_LISTEN": f"127.0.0.1:{ports.grpc(first)}",
         "MESHMART_HTTP_LISTEN": f"127.0.0.1:{ports.http(first)}",
-        "MESHMART_NATS_URL": f"nats://127.0.0.1:{ports.nats}",
     }
+    return {**_inherited(os.environ), **listen, **_told(services, ports, secrets, admin_url)}
+
+
+def exports(ports: Ports, secrets: Secrets, admin_url: str) -> str:
+    """Return lines for a shell that runs `python -m services ...` by hand: all of it, and free ports to listen on."""
+    listen = dict.fromkeys(("MESHMART_GRPC_LISTEN", "MESHMART_HTTP_LISTEN"), "127.0.0.1:0")
+    values = {**listen, **_told(tuple(SERVICES), ports, secrets, admin_url)}
+    return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in values.items())
+
+
+def _told(services: Iterable[str], ports: Ports, secrets: Secrets, admin_url: str) -> dict[str, str]:
+    values = {"MESHMART_NATS_URL": f"nats://127.0.0.1:{ports.nats}"}
     for service in SERVICES:
         values[f"MESHMART_{service.upper()}_ADDRESS"] = f"127.0.0.1:{ports.grpc(service)}"
     for service in services:
         values |= _own(service, secrets, admin_url)
-    return {**_inherited(os.environ), **values}
+    return values
 
 
 def _own(service: str, secrets: Secrets, admin_url: str) -> dict[str, str]:

@@ -22,14 +22,23 @@ class Journal:
 
     def open(self) -> None:
         """Take the folder for this run, and end what a killed run has left behind."""
-        self._state.mkdir(parents=True, exist_ok=True)
-        self._lock = os.open(self._state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._state.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ProgramError(f"{self._state} cannot be the state folder: {error.strerror}") from None
+        lock = os.open(self._state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            os.close(self._lock)
+            os.close(lock)
             raise ProgramError(f"a shop runs already in {self._state}: stop it, or choose another --state") from None
+        self._lock = lock
         self._end_leftovers()
+
+    @property
+    def held(self) -> bool:
+        """Whether the folder is this run's."""
+        return self._lock is not None
 
     def write(self, programs: Mapping[str, Program]) -> None:
         """Note what runs now."""

@@ -48,7 +48,7 @@ def load_secrets(state: Path) -> Secrets:
     known = json.loads(file.read_text()) if file.exists() else {}
     made = {name: secrets.token_urlsafe(32) for name in _names() if name not in known}
     if made:
-        _write(file, json.dumps({**known, **made}, indent=2))
+        write_for_owner(file, json.dumps({**known, **made}, indent=2))
     return Secrets({**known, **made})
 
 
@@ -59,7 +59,8 @@ def _names() -> Iterator[str]:
             yield from (f"database_{service}", f"nats_{service}")
 
 
-def _write(file: Path, text: str) -> None:
+def write_for_owner(file: Path, text: str) -> None:
+    """Write a file that nobody else may read, all at once."""
     part = file.with_suffix(".part")
     descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as opened:

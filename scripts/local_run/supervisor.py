@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from scripts.local_run.environment import database_url, environment
+from scripts.local_run.environment import database_url, environment, exports
 from scripts.local_run.envoy import Envoy, configuration
 from scripts.local_run.journal import Journal
 from scripts.local_run.keeper import Keeper
@@ -20,7 +20,7 @@ from scripts.local_run.postgres import Postgres
 from scripts.local_run.process import ROOT, ServiceProcess
 from scripts.local_run.program import ProgramError
 from scripts.local_run.provision import provision
-from scripts.local_run.secrets import Secrets, load_secrets
+from scripts.local_run.secrets import Secrets, load_secrets, write_for_owner
 
 PERMISSIONS = ROOT / "gen" / "mesh" / "nats_permissions.json"
 ONE_PROCESS = "services"
@@ -34,6 +34,7 @@ class Shop:
         self.state = state.resolve()
         self.ports = ports
         self._postgres_url = postgres_url or os.environ.get("MESHMART_POSTGRES_URL")
+        self._exports = self.state / "environment"
         self._journal = Journal(self.state)
         self._keeper = Keeper(self._journal.write)
         self._secrets: Secrets | None = None
@@ -115,16 +116,20 @@ class Shop:
         self.ports.check()
         self._secrets = load_secrets(self.state)
         await asyncio.gather(self._start_databases(), self._keeper.add("nats", self._nats()))
+        write_for_owner(self._exports, exports(self.ports, self.secrets, self.admin_url))
         await asyncio.to_thread(self._migrate)
         await asyncio.gather(*(self._keeper.add(name, part) for name, part in self._services().items()))
         await self._keeper.add("edge", self._edge())
 
     async def stop(self) -> None:
-        """Stop everything in reverse; services drain together."""
+        """Stop everything in reverse; services drain together. Without an effect on a shop that was refused its folder."""
+        if not self._journal.held:
+            return
         await self._keeper.relax()
         services = {self.part_of(name) for name in SERVICES}
         for group in ({"edge"}, services, {"nats"}, {"postgres"}):
             await self._keeper.stop(group)
+        self._exports.unlink(missing_ok=True)
         self._journal.close()
 
     async def _start_databases(self) -> None:

@@ -1,6 +1,7 @@
 """The whole shop, started and stopped for real."""
 
 import asyncio
+import stat
 from ipaddress import ip_address
 
 import psutil
@@ -27,6 +28,10 @@ async def test_what_is_killed_comes_back(separate_shop, name):
     async with asyncio.timeout(30):
         await separate_shop.ready(name)
     assert separate_shop.pids()[name] != before
+
+
+async def test_what_a_shell_needs_to_run_a_service_by_hand_is_the_owners_own(separate_shop):
+    assert stat.S_IMODE((separate_shop.state / "environment").stat().st_mode) == 0o600
 
 
 async def test_no_service_can_enter_the_database_of_another(separate_shop):
