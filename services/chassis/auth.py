@@ -18,6 +18,8 @@ AUDIENCE = "meshmart"
 CACHED_TOKENS = 4096
 KEYS_MIN_INTERVAL = 5.0
 """Seconds between two fetches of the keys, however many unknown key ids come."""
+CLOCK_SKEW = 5.0
+"""Seconds by which the clocks of two machines may differ."""
 
 Keys = Mapping[str, jwt.PyJWK]
 FetchKeys = Callable[[], Awaitable[Keys]]
@@ -60,7 +62,7 @@ class Authenticator:
         else:
             self._verified.move_to_end(header)
         principal, expiry = known
-        if expiry <= time.time():
+        if expiry + CLOCK_SKEW <= time.time():
             self._verified.pop(header, None)
             raise TokenExpired("the access token has expired")
         if principal.session_id in self.revoked:
@@ -118,6 +120,7 @@ def _read(token: str, key: jwt.PyJWK) -> tuple[Principal, float]:
             algorithms=["ES256"],
             audience=AUDIENCE,
             issuer=ISSUER,
+            leeway=CLOCK_SKEW,
             options={"require": ["exp", "sub", "sid", "role"]},
         )
     except jwt.ExpiredSignatureError:

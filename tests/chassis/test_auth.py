@@ -59,7 +59,7 @@ BAD = [
     pytest.param(header(sub=None), TokenInvalid, id="without a subject"),
     pytest.param(header(role=None), TokenInvalid, id="without a role"),
     pytest.param(header(exp=None), TokenInvalid, id="without an end"),
-    pytest.param(header(exp=int(time.time()) - 1), TokenExpired, id="expired"),
+    pytest.param(header(exp=int(time.time() - auth.CLOCK_SKEW) - 1), TokenExpired, id="expired"),
 ]
 
 
@@ -84,7 +84,7 @@ async def test_a_token_is_verified_once(monkeypatch):
 async def test_a_token_that_was_verified_still_expires(monkeypatch):
     authenticator, value = Authenticator(Identity().fetch), header()
     await authenticator.principal_of(value)
-    later = time.time() + 601
+    later = time.time() + 600 + auth.CLOCK_SKEW + 1
     monkeypatch.setattr(time, "time", lambda: later)
     with pytest.raises(TokenExpired):
         await authenticator.principal_of(value)
