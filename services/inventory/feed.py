@@ -6,7 +6,6 @@ A reservation only marks its products here, so that it costs no event. What a cr
 import asyncio
 import contextlib
 import itertools
-import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
@@ -15,8 +14,6 @@ from uuid import UUID
 from services.chassis.outbox import Outbox
 from services.inventory import messages
 from services.inventory.stock_store import News, StockStore
-
-logger = logging.getLogger(__name__)
 
 BATCH: Final = 500
 """Most products that are published in one statement."""
@@ -45,16 +42,13 @@ class StockFeed:
         await _set(self._published, within)
 
     async def run(self) -> None:
-        """Publish until cancelled."""
+        """Publish until cancelled. After an error the chassis begins it anew."""
         sweep_at = time.monotonic()
         while True:
-            try:
-                if time.monotonic() >= sweep_at:
-                    self._marked.update(await self._store.behind())
-                    sweep_at = time.monotonic() + self._sweep_interval
-                await self.publish()
-            except Exception:
-                logger.exception("changes of stock cannot be published; trying again")
+            if time.monotonic() >= sweep_at:
+                self._marked.update(await self._store.behind())
+                sweep_at = time.monotonic() + self._sweep_interval
+            await self.publish()
             await asyncio.sleep(self._interval)
             await _set(self._wake, sweep_at - time.monotonic())
 

@@ -1,7 +1,6 @@
 """The inventory service's declaration: settings in, objects built."""
 
 import asyncio
-import logging
 from typing import cast
 
 from meshmart.inventory.v1.inventory_service_pb2_grpc import add_InventoryServiceServicer_to_server
@@ -17,8 +16,6 @@ from services.inventory.reservations import Reservations
 from services.inventory.stock_store import StockStore
 from services.inventory.store import ReservationStore
 from services.inventory.watch import StockWatch
-
-logger = logging.getLogger(__name__)
 
 
 class InventorySettings(ServiceSettings):
@@ -44,11 +41,8 @@ def build(runtime: Runtime) -> Components:
 
     async def expire() -> None:
         while True:
-            try:
-                while await reservations.expire():
-                    pass
-            except Exception:
-                logger.exception("reservations cannot be expired; trying again")
+            while await reservations.expire():
+                pass
             await asyncio.sleep(settings.expiry_interval)
 
     return Components(

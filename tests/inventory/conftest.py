@@ -71,7 +71,7 @@ class Depot:
 
     async def state(self, order_id: UUID) -> str:
         row = await self.database.one("SELECT state FROM reservation WHERE order_id = %s", (order_id,))
-        return row[0] if row else "NONE"
+        return str(row[0]) if row else "NONE"
 
     async def overdue(self, order_id: UUID) -> None:
         """Let the time of a reservation be over."""
@@ -88,7 +88,7 @@ class Depot:
         held: Counter[tuple[UUID, str]] = Counter()
         for product_id, state, units in await self.database.all(HOLDERS):
             held[product_id, state] = units
-        delivered = dict(await self.database.all(DELIVERED))
+        delivered: dict[UUID, int] = dict(await self.database.all(DELIVERED))
         for product_id, *figures in await self.database.all("SELECT product_id, available, reserved, sold FROM stock"):
             reserved, sold = held[product_id, "HELD"], held[product_id, "COMMITTED"]
             assert figures == [delivered[product_id] - reserved - sold, reserved, sold]

@@ -211,7 +211,7 @@ async def test_orders_that_want_the_same_products_crosswise_do_not_block_each_ot
     assert await deadlocks(depot) == 0
 
 
-async def test_a_reserve_that_races_with_its_release_holds_nothing(depot):
+async def test_a_reserve_that_races_with_its_release_holds_nothing(depot: Depot):
     tea = await depot.product(100)
 
     async def order() -> str:
@@ -227,4 +227,4 @@ async def deadlocks(depot: Depot) -> int:
     await depot.database.execute("SELECT pg_stat_force_next_flush()")
     row = await depot.database.one("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
     assert row is not None
-    return row[0]
+    return int(row[0])

@@ -1,7 +1,7 @@
 """The stream of stock begins with what is, and never stays behind what was published."""
 
 import asyncio
-from typing import Self
+from typing import Self, cast
 
 import grpc
 import pytest
@@ -32,7 +32,7 @@ class Watch:
         self.stream.cancel()
 
     async def read(self) -> pb.WatchStockResponse:
-        message = await self.stream.read()
+        message = cast("pb.WatchStockResponse", await self.stream.read())
         self.available |= {stock.product_id: stock.available for stock in message.stocks}
         self.token = message.resume_token or self.token
         return message
