@@ -4,6 +4,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import grpc
@@ -34,6 +35,9 @@ from services.chassis.service import Servicer
 from services.chassis.status import refusal_of
 from services.order.service import SERVICE
 from tests.support.serving import Served
+
+if TYPE_CHECKING:  # exists for the type checker only
+    from meshmart.order.v1.order_service_pb2_grpc import OrderServiceAsyncStub
 
 TEA, MUG, DOLLARS = (str(UUID(int=n)) for n in (1, 2, 3))
 PRICES = {TEA: Money(currency_code="EUR", minor_units=450), MUG: Money(currency_code="EUR", minor_units=1200),
@@ -93,7 +97,7 @@ class Shop:
     """A served order service, and what a customer does with it."""
 
     served: Served
-    stub: OrderServiceStub
+    stub: "OrderServiceAsyncStub"
     neighbours: FakeNeighbours
     customer_id: UUID = field(default_factory=new_id)
 

@@ -1,5 +1,6 @@
 """What the neighbours' events do to an order, in whichever order and however often they come."""
 
+from typing import Any
 from uuid import UUID
 
 import psycopg
@@ -40,7 +41,7 @@ class Happenings:
                 await handle(delivery(event))
 
     def _handlers(self, order_id: str):
-        own = {"order_id": order_id}
+        own: Any = {"order_id": order_id}
         return {
             CAPTURED: (self.consumers.captured, PaymentCaptured(**own)),
             FAILED: (self.consumers.capture_failed, PaymentCaptureFailed(reason="CARD_DECLINED", **own)),

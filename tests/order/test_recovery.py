@@ -94,7 +94,7 @@ async def test_a_lease_that_is_renewed_is_not_taken_over(open_shop, order_url):
 
 async def until_lease_moved(shop: Shop, times: int) -> None:
     """Return once the lease was renewed several times."""
-    seen = set()
+    seen: set[object] = set()
     while len(seen) <= times:
         seen.add(await shop.served.database.one("SELECT lease_until FROM saga"))
 
@@ -120,6 +120,7 @@ async def test_a_process_that_lost_its_saga_writes_nothing(database, write):
     paused = saga_of(order)
     [taken_over] = await store.claim(10)
 
+    written: object
     if write == "confirm":
         written = await store.confirm(paused, outbox.parameters(messages.order_confirmed(order), order.id))
     else:

@@ -1,6 +1,7 @@
 """The stream of an order's changes."""
 
 import asyncio
+from typing import Any
 
 import grpc
 import pytest
@@ -63,7 +64,7 @@ async def test_a_watch_ends_with_a_token_when_the_process_drains(shop: Shop):
     await stream.read()
 
     shop.served.host.process.draining.set()
-    last = await stream.read()
+    last: Any = await stream.read()
     gate.set()
 
     assert last.end_reason == Response.END_REASON_RESUME

@@ -1,6 +1,7 @@
 """Payment, served on a database of its own."""
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import pytest
@@ -12,6 +13,9 @@ from services.chassis.ids import new_id
 from services.payment.service import SERVICE
 from tests.support.serving import Served
 
+if TYPE_CHECKING:  # exists for the type checker only
+    from meshmart.payment.v1.payment_service_pb2_grpc import PaymentServiceAsyncStub
+
 WORKS = "4242424242424242"
 Card = pb.CreatePaymentMethodRequest.Card
 
@@ -21,7 +25,7 @@ class Till:
     """A served payment service, and what is done with it."""
 
     served: Served
-    stub: PaymentServiceStub
+    stub: "PaymentServiceAsyncStub"
     customer_id: UUID = field(default_factory=new_id)
 
     def headers(self, customer_id: UUID | None = None):

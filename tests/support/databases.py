@@ -1,6 +1,5 @@
 """PostgreSQL for tests: migrated once per service and run, cloned per test."""
 
-import inspect
 import itertools
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator
@@ -65,9 +64,7 @@ async def _make_template(postgres: Postgres, service: str, role: str) -> str:
     if service:
         from services.chassis import migrations  # noqa: PLC0415  # tests without a service need no Alembic
 
-        outcome = migrations.run(service, postgres.url(name, role, PASSWORD))
-        if inspect.isawaitable(outcome):
-            await outcome
+        migrations.run(service, postgres.url(name, role, PASSWORD))
     return name
 
 
