@@ -5,6 +5,7 @@ again with the first. Only the turn to compensation is written, because from the
 write is fenced by the saga's version (see `store`), so a process that lost its lease and wakes late writes nothing.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
@@ -41,8 +42,15 @@ class Backoff(Protocol):
 class OrderSaga:
     """Runs sagas against the neighbours."""
 
-    def __init__(self, inventory: Inventory, payment: Payment, log: SagaLog, backoff: Backoff) -> None:
-        """Keep the neighbours, the log and the patience."""
+    def __init__(
+        self, inventory: Inventory, payment: Payment, log: SagaLog, backoff: Backoff, *, steps_at_once: int = 32
+    ) -> None:
+        """Keep the neighbours, the log and the patience.
+
+        Steps beyond `steps_at_once` wait here: a burst of orders would otherwise queue at the neighbours until even
+        new orders, which need them too, ran out of time.
+        """
+        self._turns = asyncio.Semaphore(steps_at_once)
         self._inventory = inventory
         self._payment = payment
         self._log = log
@@ -70,7 +78,8 @@ class OrderSaga:
         attempt = 0
         while True:
             try:
-                await step(order)
+                async with self._turns:
+                    await step(order)
             except StepFailed as failed:
                 attempt += 1
                 if failed.timed_out or not await self._backoff.pause(attempt):
@@ -87,7 +96,8 @@ class OrderSaga:
         attempt = 0
         while True:
             try:
-                await step(order)
+                async with self._turns:
+                    await step(order)
             except StepFailed:
                 attempt += 1
                 await self._backoff.rest(attempt)

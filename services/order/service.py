@@ -29,6 +29,7 @@ class OrderSettings(ServiceSettings):
     saga_limit: PositiveInt = Field(
         1000, description="Most sagas on their way in this process; past it PlaceOrder is refused."
     )
+    saga_steps: PositiveInt = Field(32, description="Steps of sagas asked of neighbours at once; more wait their turn.")
     saga_lease: float = Field(
         5.0, gt=0, description="Seconds after which another process takes over a saga left alone."
     )
@@ -49,6 +50,7 @@ def build(runtime: Runtime) -> Components:
         PaymentClient(runtime.stub(PaymentServiceStub)),
         log,
         Patience(settings.saga_patience),
+        steps_at_once=settings.saga_steps,
     )
     runner = SagaRunner(saga, store, limit=settings.saga_limit, lease=settings.saga_lease)
     api = OrderApi(

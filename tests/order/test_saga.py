@@ -1,5 +1,6 @@
 """The saga's steps, refusals and unknown outcomes, against hand-written neighbours."""
 
+import asyncio
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
@@ -26,9 +27,14 @@ class World:
         self.confirmable = True
         self.held = True
         self.tries = 3
+        self.gate: asyncio.Event | None = None
+        self.reached = asyncio.Event()
 
     async def _step(self, name: str) -> None:
         self.seen.append(name)
+        self.reached.set()
+        if self.gate:
+            await self.gate.wait()
         failure = next(self._failures.get(name, iter(())), None)
         if failure:
             raise failure
@@ -138,3 +144,19 @@ async def test_a_saga_taken_over_while_compensating_never_goes_forward():
     taken_over = Saga(an_order(), 3, compensating=True, reason="CARD_DECLINED")
 
     assert await run(World(), taken_over) == ["void", "release", "reject CARD_DECLINED"]
+
+
+async def test_no_more_steps_are_asked_of_neighbours_at_once_than_allowed():
+    world, gate = World(), asyncio.Event()
+    world.gate = gate
+    saga = OrderSaga(world, world, world, world, steps_at_once=2)
+    running = [asyncio.create_task(saga.run(saga_of(an_order()), lambda turned: None)) for _ in range(5)]
+
+    await world.reached.wait()
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+    assert world.seen == ["reserve"] * 2
+    gate.set()
+    await asyncio.gather(*running)
+    assert world.seen.count("confirm") == 5
