@@ -15,6 +15,12 @@ def provision(admin_url: str, passwords: Mapping[str, str]) -> None:
             _database(connection, name)
 
 
+def close_common(admin_url: str) -> None:
+    """Let nobody but administrators into the databases that come with a server. Only for a server of our own."""
+    with psycopg.connect(admin_url, autocommit=True) as connection:
+        connection.execute("REVOKE CONNECT, TEMPORARY ON DATABASE postgres, template1 FROM PUBLIC")
+
+
 def _role(connection: psycopg.Connection, name: str, password: str) -> None:
     # Hashed here, so that no password can reach the server's log.
     verifier = connection.pgconn.encrypt_password(password.encode(), name.encode(), b"scram-sha-256").decode()

@@ -19,7 +19,7 @@ from scripts.local_run.ports import SERVICES, STATELESS, Ports
 from scripts.local_run.postgres import Postgres
 from scripts.local_run.process import ROOT, ServiceProcess
 from scripts.local_run.program import ProgramError
-from scripts.local_run.provision import provision
+from scripts.local_run.provision import close_common, provision
 from scripts.local_run.secrets import Secrets, load_secrets, write_for_owner
 
 PERMISSIONS = ROOT / "gen" / "mesh" / "nats_permissions.json"
@@ -137,6 +137,7 @@ class Shop:
             server = Postgres(self.state / "postgres", self.log("postgres"), self.secrets.postgres)
             await self._keeper.add("postgres", server)
             self._postgres_url = server.url()
+            await asyncio.to_thread(close_common, self._postgres_url)
         passwords = {name: self.secrets.database(name) for name in SERVICES if name not in STATELESS}
         await asyncio.to_thread(provision, self._postgres_url, passwords)
 
