@@ -15,7 +15,7 @@ from urllib.parse import quote
 import psycopg
 
 from scripts.local_run.program import Program, ProgramError
-from scripts.local_run.unprivileged import data_folder, reachable_copy, unprivileged_user
+from scripts.local_run.unprivileged import as_user, data_folder, reachable_copy, unprivileged_user
 
 ADMIN = "postgres"
 # A small shop on a laptop: memory first, and enough connections for nine services, their relays and a test run.
@@ -62,7 +62,7 @@ class Postgres:
     def start(self) -> None:
         """Start the server; return once it accepts connections."""
         data = data_folder(self._folder, self._user)
-        self._sockets = self._sockets or self._make_socket_folder()
+        self._sockets = self._socket_folder()
         if not (data / "PG_VERSION").exists():
             self._initialize(data, self._sockets)
         options = [f"-c{name}={value}" for name, value in self._settings.items()]
@@ -77,16 +77,21 @@ class Postgres:
         self.program.stop()
         if self._sockets is not None:
             shutil.rmtree(self._sockets, ignore_errors=True)
-            self._sockets = None
 
     def url(self, database: str = "postgres", user: str = ADMIN, password: str | None = None) -> str:
         """Return the address of a database for a user; by default the administrator's."""
         secret = quote(self._password if password is None else password, safe="")
         return f"postgresql://{user}:{secret}@/{database}?host={self._sockets}"
 
-    def _make_socket_folder(self) -> Path:
-        # Not the data folder: a socket's path may have 107 bytes, on macOS 103.
-        folder = Path(tempfile.mkdtemp(prefix="meshmart-", dir="/tmp"))
+    def _socket_folder(self) -> Path:
+        """Return where the socket is: the same folder at each start, because clients keep its address."""
+        if self._sockets is None:
+            # Not the data folder: a socket's path may have 107 bytes, on macOS 103.
+            folder = Path(tempfile.mkdtemp(prefix="meshmart-", dir="/tmp"))
+        else:
+            folder = self._sockets
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(mode=0o700)
         if self._user is not None:
             os.chown(folder, self._user, self._user)
         return folder
@@ -100,10 +105,7 @@ class Postgres:
             self._binaries / "initdb", "-D", data, "-U", ADMIN, "--auth=scram-sha-256", "--encoding=UTF8",
             "--locale=C.UTF-8" if sys.platform == "linux" else "--locale=C", f"--pwfile={secret}",
         ]  # fmt: skip
-        done = subprocess.run(
-            command, capture_output=True, text=True, check=False, cwd=data,
-            user=self._user, group=self._user, extra_groups=None if self._user is None else (),
-        )  # fmt: skip
+        done = subprocess.run(as_user(self._user, command), capture_output=True, text=True, check=False, cwd=data)
         secret.unlink()
         if done.returncode:
             raise ProgramError(f"initdb ended with status {done.returncode}:\n{done.stderr}")

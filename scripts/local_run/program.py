@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from scripts.local_run.unprivileged import as_user
+
 _TAIL = 15
 
 
@@ -44,15 +46,12 @@ class Program:
         with self.log.open("ab") as log:
             self._log_start = log.tell()
             self.process = subprocess.Popen(
-                [str(argument) for argument in self.arguments],
+                as_user(self.user, self.arguments),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env=None if self.environment is None else dict(self.environment),
                 cwd=self.directory,
-                user=self.user,
-                group=self.user,
-                extra_groups=None if self.user is None else (),
                 start_new_session=True,  # Ctrl-C is ours to hand on, in order
             )
 

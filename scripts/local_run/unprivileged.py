@@ -4,14 +4,33 @@ import hashlib
 import os
 import pwd
 import shutil
+import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 _HOME = Path("/var/lib/meshmart")
+_BECOME = """
+import os, sys
+user = int(sys.argv[1])
+os.setgroups([])
+os.setgid(user)
+os.setuid(user)
+os.execv(sys.argv[2], sys.argv[2:])
+"""
 
 
 def unprivileged_user() -> int | None:
     """Return the user id to run PostgreSQL as; None when we are not root and run it as ourselves."""
     return pwd.getpwnam("nobody").pw_uid if os.geteuid() == 0 else None
+
+
+def as_user(user: int | None, command: Iterable[str | Path]) -> list[str]:
+    """Return the command that becomes a user for good and then is what was asked for; as ourselves where it is None.
+
+    With its own `user` subprocess forks, and a child forked while gRPC has threads was seen to die of SIGSEGV.
+    """
+    words = [str(word) for word in command]
+    return words if user is None else [sys.executable, "-I", "-S", "-c", _BECOME, str(user), *words]
 
 
 def reachable(path: Path) -> bool:
