@@ -9,7 +9,8 @@ from scripts.protoc_gen_mesh.text import duration, to_json
 
 # The service answers DEADLINE_EXCEEDED or ends a stream itself; the edge only cuts what hangs.
 _UNARY_GRACE, _STREAM_GRACE = 0.5, 5.0
-_RETRY = {"retry_on": "unavailable,reset,connect-failure,refused-stream", "num_retries": 2}
+# A gRPC server that has begun to stop answers what still reaches it with CANCELLED, without having looked at it.
+_RETRY = {"retry_on": "unavailable,cancelled,reset,connect-failure,refused-stream", "num_retries": 2}
 
 
 def generate(contract: Contract) -> dict[str, str | bytes]:
