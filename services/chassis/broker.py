@@ -6,7 +6,6 @@ import logging
 import time
 from typing import Final, Self
 
-import nats
 import nats.errors
 from nats.aio.client import Client
 
@@ -121,21 +120,27 @@ class Broker:
         async def on_closed() -> None:
             closed.set()
 
-        return await nats.connect(
-            self._url.split(","),
-            name=f"meshmart-{self._service}",
-            user=self._service,
-            password=self._password,
-            inbox_prefix=f"_INBOX_{self._service}",
-            allow_reconnect=False,
-            max_reconnect_attempts=1,
-            reconnect_time_wait=0,
-            connect_timeout=_CONNECT_TIMEOUT,
-            ping_interval=_PING_INTERVAL,
-            max_outstanding_pings=2,
-            error_cb=self._on_error,
-            closed_cb=on_closed,
-        )
+        client = Client()
+        try:
+            await client.connect(
+                self._url.split(","),
+                name=f"meshmart-{self._service}",
+                user=self._service,
+                password=self._password,
+                inbox_prefix=f"_INBOX_{self._service}",
+                allow_reconnect=False,
+                max_reconnect_attempts=1,
+                reconnect_time_wait=0,
+                connect_timeout=_CONNECT_TIMEOUT,
+                ping_interval=_PING_INTERVAL,
+                max_outstanding_pings=2,
+                error_cb=self._on_error,
+                closed_cb=on_closed,
+            )
+        except BaseException:
+            await client.close()
+            raise
+        return client
 
     async def _on_error(self, error: Exception) -> None:
         """Log what the broker refuses, such as a permission; what ends a connection is logged where it is noticed."""

@@ -281,13 +281,13 @@ async def test_consuming_goes_on_after_its_durable_was_deleted(nats, database, s
     await client.close()
 
 
-async def test_events_wait_while_the_database_is_away(nats, postgres, database, stream, handler):
+async def test_events_wait_while_the_database_is_away(nats, stoppable_postgres, database, stream, handler):
     failed = asyncio.Event()
 
     async def before(delivery):
         if delivery.message.order_id == "1":
             if delivery.attempt == 1:
-                postgres.program.stop()
+                stoppable_postgres.program.stop()
             elif delivery.attempt == 3:
                 failed.set()
 
@@ -297,7 +297,7 @@ async def test_events_wait_while_the_database_is_away(nats, postgres, database, 
         await handled(database, 1)
         written.append(await write(database, OrderConfirmed(order_id="1")))
         await failed.wait()
-        postgres.start()
+        stoppable_postgres.start()
         await handled(database, 2)
     assert await effects(database) == written
 

@@ -89,17 +89,17 @@ async def test_cancelled_statements_leave_the_connections_usable(database):
     assert database.connections.open <= SIZE
 
 
-async def test_calls_after_a_restart_of_the_database_do_not_notice_it(postgres, database):
+async def test_calls_after_a_restart_of_the_database_do_not_notice_it(stoppable_postgres, database):
     await asyncio.gather(*(database.one("SELECT pg_sleep(0.01)") for _ in range(SIZE)))
-    postgres.program.stop()
-    postgres.start()
+    stoppable_postgres.program.stop()
+    stoppable_postgres.start()
     assert await asyncio.gather(*(database.one("SELECT 1") for _ in range(SIZE))) == [(1,)] * SIZE
 
 
-async def test_a_lost_database_fails_calls_at_once_and_is_known_to_be_lost(postgres, database, monkeypatch):
+async def test_a_lost_database_fails_calls_at_once_and_is_known_to_be_lost(stoppable_postgres, database, monkeypatch):
     monkeypatch.setattr(database_module, "LOST_AFTER", 1.5)
     assert database.reachable
-    postgres.program.stop()
+    stoppable_postgres.program.stop()
     started = time.monotonic()
     with pytest.raises(psycopg.OperationalError):
         await database.one("SELECT 1")
@@ -109,7 +109,7 @@ async def test_a_lost_database_fails_calls_at_once_and_is_known_to_be_lost(postg
         return database.reachable
 
     await eventually(reachable, wanted=False)
-    postgres.start()
+    stoppable_postgres.start()
     await eventually(reachable, wanted=True)
 
 

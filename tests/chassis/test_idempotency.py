@@ -41,6 +41,12 @@ def serving(
     return call
 
 
+@pytest.fixture(autouse=True)
+def _no_call():
+    yield
+    call_module._current.set(None)
+
+
 @pytest.fixture
 async def database(database_url):
     async with Database(make_tables(await database_url()), name="test") as database:
