@@ -3,16 +3,15 @@
 import subprocess
 import sys
 import threading
-from pathlib import Path
 
 import psycopg
 import pytest
 from alembic.script import ScriptDirectory
 
 from services.chassis import migrations
-from services.chassis.migrations import runner
+from services.chassis.migrations import cli, runner
 
-SERVICES = sorted(path.parent.name for path in Path("services").glob("*/migrations") if path.parent.name != "chassis")
+SERVICES = runner.services()
 TABLES = "SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'"
 SCHEMA = """
 SELECT table_name, column_name, data_type, is_nullable, column_default FROM information_schema.columns
@@ -93,3 +92,37 @@ async def test_a_migration_that_fails_leaves_nothing(database_url, tmp_path, mon
     with pytest.raises(Exception, match="division by zero"):
         migrations.run("broken", url)
     assert tables(url) == set()
+
+
+async def test_a_database_of_a_newer_version_is_left_alone(database_url):
+    url = await database_url("order")
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    assert migrations.run("order", url) == ("9999", "9999")
+
+
+async def test_the_command_migrates_the_services_that_are_named(database_url, monkeypatch, capsys):
+    for name in ("order", "catalog"):
+        monkeypatch.setenv(f"MESHMART_{name.upper()}_DATABASE_URL", await database_url())
+    assert cli.main(["order", "catalog"]) == 0
+    order, catalog = capsys.readouterr().out.splitlines()
+    assert order.startswith(f"order        nothing -> {migrations.head('order')} (")
+    assert catalog.startswith(f"catalog      nothing -> {migrations.head('catalog')} (")
+    assert cli.main(["order"]) == 0
+    assert capsys.readouterr().out.startswith(f"order        is at {migrations.head('order')} (")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        pytest.param(["nobody"], 2, "no such database: nobody; there are:", id="an unknown service"),
+        pytest.param(["order"], 2, "MESHMART_ORDER_DATABASE_URL: expected the database's URL", id="no address"),
+        pytest.param(["payment"], 1, "payment: ", id="a database that is away"),
+        pytest.param([], 0, "Usage: python -m services migrate", id="no service"),
+    ],
+)
+def test_what_the_command_says_when_it_cannot(arguments, code, told, monkeypatch, capsys, tmp_path):
+    monkeypatch.setenv("MESHMART_PAYMENT_DATABASE_URL", f"postgresql:///nowhere?host={tmp_path}")
+    assert cli.main(arguments) == code
+    output = capsys.readouterr()
+    assert (output.out + output.err).startswith(told)

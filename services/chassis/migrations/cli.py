@@ -1,28 +1,51 @@
 """`python -m services migrate NAME... | all`: brings databases to the newest revision."""
 
-import logging
+import os
+import sys
+import time
 from collections.abc import Sequence
+from typing import TextIO
 
-from services.chassis.migrations.runner import head, run
-from services.chassis.run import declaration, names
-from services.chassis.service import Service
-from services.chassis.settings import read_settings
+import psycopg
+
+from services.chassis.migrations import runner
+
+USAGE = """Usage: python -m services migrate NAME...|all
+
+Brings the databases of services to their newest revision. MESHMART_<NAME>_DATABASE_URL says where each is."""
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Migrate the services that are named, all of them for `all`. Safe to run from several places at once."""
-    known = [service for service in map(declaration, names()) if service.has_database]
-    unknown = sorted(set(arguments) - {service.name for service in known} - {"all"})
-    if unknown or not arguments:
-        print(f"migrate what? There are: {' '.join(service.name for service in known)}, and all")  # noqa: T201
+    """Migrate the services that are named, all of them for `all`."""
+    known = runner.services()
+    if not arguments or {"-h", "--help"} & set(arguments):
+        _say(f"{USAGE}\n\nServices: {' '.join(known)}")
+        return 0
+    if unknown := sorted(set(arguments) - {*known, "all"}):
+        _say(f"no such database: {' '.join(unknown)}; there are: {' '.join(known)}", sys.stderr)
         return 2
-    logging.getLogger("alembic").setLevel(logging.WARNING)
-    _migrate([service for service in known if service.name in arguments or "all" in arguments])
+    chosen = known if "all" in arguments else list(arguments)
+    if missing := [variable for name in chosen if not os.environ.get(variable := _variable(name))]:
+        _say("\n".join(f"{variable}: expected the database's URL, found nothing" for variable in missing), sys.stderr)
+        return 2
+    return max(_migrate(name, os.environ[_variable(name)]) for name in chosen)
+
+
+def _migrate(name: str, url: str) -> int:
+    started = time.monotonic()
+    try:
+        before, after = runner.run(name, url)
+    except psycopg.OperationalError as error:
+        _say(f"{name}: {error}", sys.stderr)
+        return 1
+    changed = f"{before or 'nothing'} -> {after}" if before != after else f"is at {after}"
+    _say(f"{name:<12} {changed} ({time.monotonic() - started:.1f} s)")
     return 0
 
 
-def _migrate(chosen: Sequence[Service]) -> None:
-    _, settings = read_settings(chosen)
-    for service in chosen:
-        run(service.name, settings[service.name].database_url.get_secret_value())
-        print(f"{service.name} is at revision {head(service.name)}")  # noqa: T201  # this is its output
+def _variable(service: str) -> str:
+    return f"MESHMART_{service.upper()}_DATABASE_URL"
+
+
+def _say(text: str, stream: TextIO | None = None) -> None:
+    print(text, file=stream)  # this is its output

@@ -25,11 +25,30 @@ def head(service: str) -> str:
     return max(file.name[:4] for file in versions(service).glob("[0-9][0-9][0-9][0-9]_*.py"))
 
 
-def run(service: str, url: str) -> None:
-    """Bring a service's database to the newest revision. Waits while another process does."""
+def services() -> list[str]:
+    """Return the names of the services that have a database."""
+    return sorted(path.parent.name for path in _SERVICES.glob("*/migrations") if any(path.glob("[0-9]*_*.py")))
+
+
+def run(service: str, url: str) -> tuple[str, str]:
+    """Bring a service's database to the newest revision, and return the one before and the one after.
+
+    Waits while another process does. A database that is newer is left alone.
+    """
     with psycopg.connect(url, autocommit=True, application_name=f"meshmart-migrate-{service}") as lock:
         _wait_for(lock)
-        _upgrade(service, url)
+        before = _revision(lock)
+        if before < head(service):
+            _upgrade(service, url)
+        return before, _revision(lock)
+
+
+def _revision(connection: psycopg.Connection) -> str:
+    """Return a database's revision; empty if it has none."""
+    if connection.execute("SELECT to_regclass('alembic_version')").fetchone() == (None,):
+        return ""
+    row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+    return str(row[0]) if row else ""
 
 
 def _wait_for(lock: psycopg.Connection) -> None:
