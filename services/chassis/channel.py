@@ -28,7 +28,7 @@ Metadata = tuple[tuple[str, str], ...]
 class Channel:
     """A channel of one service to one neighbour, to be given to generated stubs. Only they call its methods."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # built in one place, each named
         self,
         neighbour: str,
         address: str,
@@ -36,13 +36,14 @@ class Channel:
         interceptors: Sequence[grpc.aio.ClientInterceptor] = (),
         *,
         health_name: str | None = None,
+        caller: str | None = None,
     ) -> None:
-        """Connect when the first call is made.
+        """Connect when the first call is made. A `caller` may call only what the contract allows it.
 
         `metrics_of` returns the client metrics of a method by its path; sampled calls pass `interceptors`. Replicas
         that say NOT_SERVING of `health_name` get no calls: those that drain hear from us no more.
         """
-        self._neighbour, self._metrics_of = neighbour, metrics_of
+        self._neighbour, self._metrics_of, self._caller = neighbour, metrics_of, caller
         options = channel_options(health_name)
         self._plain = grpc.aio.insecure_channel(address, options=options)
         self._traced = (
@@ -72,6 +73,9 @@ class Channel:
             await self._traced.close()
 
     def _outbound(self, path: str, kind: str, args: Any, kwargs: Any) -> "_Outbound":
+        contract = method_contract(path)
+        if self._caller is not None and self._caller not in {*contract.callers, contract.service}:
+            return _Forbidden(path, self._caller)
         plain = getattr(self._plain, kind)(path, *args, **kwargs)
         traced = getattr(self._traced, kind)(path, *args, **kwargs) if self._traced else None
         return _Outbound(plain, traced, _timeout(path))
@@ -94,6 +98,18 @@ class _Outbound:
         if self._traced and is_sampled(traceparent):
             return self._traced(request, timeout=seconds, metadata=token)
         return self._plain(request, timeout=seconds, metadata=((HEADER, traceparent), *token))
+
+
+class _Forbidden(_Outbound):
+    """Stands for a method that the contract does not let a service call. Stubs ask for all methods, used or not."""
+
+    __slots__ = ("_why",)
+
+    def __init__(self, path: str, caller: str) -> None:
+        self._why = f"{caller} calls {path}, whose `callers` do not name it"
+
+    def __call__(self, request: Any, *, timeout: float | None = None) -> Any:
+        raise LookupError(self._why)
 
 
 class _Unary:

@@ -1,15 +1,17 @@
 """What the contract says of a method or an event, read from the descriptors once."""
 
 from dataclasses import dataclass
-from datetime import timedelta
 from enum import Enum
 from functools import cache
+from typing import TYPE_CHECKING
 
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.descriptor_pool import Default
 from google.protobuf.message import Message
-
 from meshmart.policy.v1 import policy_pb2
+
+if TYPE_CHECKING:
+    from datetime import timedelta
 
 DEFAULT_TIMEOUT = 15.0
 DEFAULT_IDLE_TIMEOUT = 60.0

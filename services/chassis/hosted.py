@@ -179,6 +179,7 @@ class _Channels:
                 self._process.tracing.service(self._service.name).client_interceptors(),
                 # While the process drains, its services still need each other.
                 health_name=None if neighbour in self._places.hosted else grpc_service,
+                caller=self._service.name,
             )
         return self._open[grpc_service]
 

@@ -9,7 +9,6 @@ and gives it `outbox.parameters(event, aggregate_id)`; then it calls `wake()`.
 """
 
 import asyncio
-import contextlib
 from functools import cache
 from typing import Any, Final
 from uuid import UUID
@@ -62,9 +61,13 @@ class Outbox:
         """Tell the relay of this process that there is something to publish."""
         self._written.set()
 
-    async def written(self, at_most: float) -> None:
-        """Wait until somebody calls `wake`, but not longer than some seconds. The relay calls it."""
-        with contextlib.suppress(TimeoutError):
+    async def written(self, at_most: float) -> bool:
+        """Wait until somebody calls `wake`, but not longer than some seconds; return whether somebody did."""
+        try:
             async with asyncio.timeout(at_most):
                 await self._written.wait()
-        self._written.clear()
+        except TimeoutError:
+            return False
+        finally:
+            self._written.clear()
+        return True

@@ -87,9 +87,9 @@ class Products(catalog_service_pb2_grpc.CatalogServiceServicer):
         await self.act()
         return catalog_service_pb2.ImportProductsResponse(created_count=count)
 
-    async def GetProduct(self, request, context):
+    async def BatchGetProducts(self, request, context):
         await self.act()
-        return catalog_service_pb2.GetProductResponse()
+        return catalog_service_pb2.BatchGetProductsResponse()
 
 
 @dataclass

@@ -5,7 +5,7 @@ import json
 
 import grpc
 import pytest
-from meshmart.catalog.v1.catalog_service_pb2 import GetProductRequest
+from meshmart.catalog.v1.catalog_service_pb2 import BatchGetProductsRequest, GetProductRequest
 from meshmart.catalog.v1.catalog_service_pb2_grpc import CatalogServiceStub
 
 from services.chassis import channel
@@ -16,7 +16,7 @@ from services.chassis.tracing import new_traceparent
 from tests.chassis.shop import GET, ID, QUOTE, failing, served_call, shop
 from tests.support.refusals import refused
 
-PRODUCT = GetProductRequest(product_id=ID)
+PRODUCT = BatchGetProductsRequest(product_ids=[ID])
 
 
 class ProductUnknown(DomainError):
@@ -31,7 +31,7 @@ async def inner_call(served, **outer):
     catalog, seen = served.runtimes["order"].stub(CatalogServiceStub), []
 
     async def ask_catalog() -> None:
-        await catalog.GetProduct(PRODUCT)
+        await catalog.BatchGetProducts(PRODUCT)
 
     async def look() -> None:
         seen.append(served_call())
@@ -62,7 +62,7 @@ async def test_a_call_from_a_saga_has_its_methods_timeout_and_no_token(shop):
         seen.append(served_call())
 
     shop.products.act = look
-    await shop.runtimes["order"].stub(CatalogServiceStub).GetProduct(PRODUCT)
+    await shop.runtimes["order"].stub(CatalogServiceStub).BatchGetProducts(PRODUCT)
     assert seen[0].principal is None
     assert 0.5 < seen[0].remaining() <= 1.0
 
@@ -70,7 +70,7 @@ async def test_a_call_from_a_saga_has_its_methods_timeout_and_no_token(shop):
 async def test_a_refusal_of_a_neighbour_can_be_branched_on(shop):
     shop.products.act = failing(ProductUnknown("no such product", metadata={"product_id": ID}))
     with pytest.raises(NeighbourCallError) as caught:
-        await shop.runtimes["order"].stub(CatalogServiceStub).GetProduct(PRODUCT)
+        await shop.runtimes["order"].stub(CatalogServiceStub).BatchGetProducts(PRODUCT)
     refusal = neighbour_error(caught.value)
     assert refusal is not None
     assert (caught.value.neighbour, refusal.reason) == ("catalog", "PRODUCT_NOT_FOUND")
@@ -82,11 +82,11 @@ async def test_a_neighbour_that_is_down_has_refused_nothing():
     async with shop("order", addresses=addresses) as served:
         catalog = served.runtimes["order"].stub(CatalogServiceStub)
         with pytest.raises(NeighbourCallError) as caught:
-            await catalog.GetProduct(PRODUCT)
+            await catalog.BatchGetProducts(PRODUCT)
         assert neighbour_error(caught.value) is None
 
         async def ask_catalog() -> None:
-            await catalog.GetProduct(PRODUCT)
+            await catalog.BatchGetProducts(PRODUCT)
 
         served.orders.act = ask_catalog
         with refused("UNAVAILABLE", "NEIGHBOUR_UNAVAILABLE") as told:
@@ -99,7 +99,7 @@ async def test_a_call_is_cancelled_with_the_call_it_is_made_for(shop):
     begun, cancelled = asyncio.Event(), asyncio.Event()
 
     async def ask_catalog() -> None:
-        await catalog.GetProduct(PRODUCT)
+        await catalog.BatchGetProducts(PRODUCT)
 
     async def linger() -> None:
         begun.set()
@@ -137,5 +137,12 @@ async def test_a_read_is_tried_again_while_its_neighbour_is_unavailable(shop):
             )
 
     shop.products.act = fail_once
-    await shop.runtimes["order"].stub(CatalogServiceStub).GetProduct(PRODUCT)
+    await shop.runtimes["order"].stub(CatalogServiceStub).BatchGetProducts(PRODUCT)
     assert len(attempts) == 2
+
+
+async def test_a_service_cannot_call_what_the_contract_does_not_allow_it(shop):
+    catalog = shop.runtimes["order"].stub(CatalogServiceStub)
+
+    with pytest.raises(LookupError, match="order calls /meshmart.catalog.v1.CatalogService/GetProduct"):
+        await catalog.GetProduct(GetProductRequest(product_id=ID))

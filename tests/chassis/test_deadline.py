@@ -6,7 +6,7 @@ from typing import Any
 
 import grpc
 import pytest
-from meshmart.catalog.v1.catalog_service_pb2 import GetProductRequest
+from meshmart.catalog.v1.catalog_service_pb2 import BatchGetProductsRequest
 from meshmart.catalog.v1.catalog_service_pb2_grpc import CatalogServiceStub
 
 from services.chassis import deadline, methods, streams
@@ -143,7 +143,7 @@ async def test_a_budget_is_handed_on_to_a_neighbour(shop, brought, given):
     catalog, seen = shop.runtimes["order"].stub(CatalogServiceStub), []
 
     async def ask_catalog() -> None:
-        await catalog.GetProduct(GetProductRequest(product_id=ID))
+        await catalog.BatchGetProducts(BatchGetProductsRequest(product_ids=[ID]))
 
     async def look() -> None:
         seen.append(served_call().remaining())

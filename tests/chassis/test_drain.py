@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from meshmart.catalog.v1.catalog_service_pb2 import GetProductRequest
+from meshmart.catalog.v1.catalog_service_pb2 import BatchGetProductsRequest
 from meshmart.catalog.v1.catalog_service_pb2_grpc import CatalogServiceStub
 from meshmart.order.v1.order_service_pb2_grpc import OrderServiceStub
 
@@ -65,7 +65,7 @@ async def test_calls_in_flight_still_reach_neighbours_in_the_same_process():
 
         async def ask_catalog() -> None:
             await gate()
-            await catalog.GetProduct(GetProductRequest(product_id=ID))
+            await catalog.BatchGetProducts(BatchGetProductsRequest(product_ids=[ID]))
 
         served.orders.act = ask_catalog
         call = asyncio.ensure_future(served.order.QuoteOrder(QUOTE))

@@ -5,12 +5,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import pytest
-from meshmart.catalog.v1.catalog_service_pb2 import GetProductRequest
+from meshmart.catalog.v1.catalog_service_pb2 import BatchGetProductsRequest
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 
 from tests.chassis.shop import ID, shop
 
-GET_PRODUCT = GetProductRequest(product_id=ID)
+GET_PRODUCT = BatchGetProductsRequest(product_ids=[ID])
 
 
 class Collector(trace_service_pb2_grpc.TraceServiceServicer):
@@ -41,14 +41,14 @@ def collector():
 
 async def test_what_is_sampled_reaches_the_collector_before_the_process_ends(collector):
     async with shop(otlp_endpoint=collector.endpoint, sampler_ratio=1.0) as served:
-        await served.catalog.GetProduct(GET_PRODUCT)
+        await served.catalog.BatchGetProducts(GET_PRODUCT)
 
-    assert collector.spans == [("catalog", "/meshmart.catalog.v1.CatalogService/GetProduct")]
+    assert collector.spans == [("catalog", "/meshmart.catalog.v1.CatalogService/BatchGetProducts")]
 
 
 async def test_a_collector_that_is_not_there_costs_neither_the_call_nor_a_long_end():
     async with shop(otlp_endpoint="http://127.0.0.1:1", sampler_ratio=1.0) as served:
-        await served.catalog.GetProduct(GET_PRODUCT)
+        await served.catalog.BatchGetProducts(GET_PRODUCT)
         leaving = time.monotonic()
 
     assert time.monotonic() - leaving < 10

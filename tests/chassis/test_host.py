@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from meshmart.catalog.v1.catalog_service_pb2 import GetProductRequest
+from meshmart.catalog.v1.catalog_service_pb2 import BatchGetProductsRequest
 from meshmart.catalog.v1.catalog_service_pb2_grpc import CatalogServiceStub
 from meshmart.inventory.v1.inventory_service_pb2_grpc import InventoryServiceStub
 from pydantic import SecretStr
@@ -21,7 +21,7 @@ from tests.chassis.shop import ID, shop
 
 async def test_services_of_one_process_reach_each_other_through_their_stubs(shop):
     catalog = shop.runtimes["order"].stub(CatalogServiceStub)
-    await catalog.GetProduct(GetProductRequest(product_id=ID))
+    await catalog.BatchGetProducts(BatchGetProductsRequest(product_ids=[ID]))
 
 
 async def test_a_service_reaches_no_neighbour_that_it_does_not_declare(shop):
@@ -73,13 +73,13 @@ async def test_health_and_readiness_say_that_it_serves(shop):
 
 
 async def test_calls_are_counted_by_method_and_code(shop):
-    await shop.runtimes["order"].stub(CatalogServiceStub).GetProduct(GetProductRequest(product_id=ID))
+    await shop.runtimes["order"].stub(CatalogServiceStub).BatchGetProducts(BatchGetProductsRequest(product_ids=[ID]))
     metrics = (await asyncio.to_thread(_get, f"http://127.0.0.1:{shop.host.http_port}/metrics")).decode()
     for side in ("server", "client"):
         [line] = [
             line
             for line in metrics.splitlines()
-            if line.startswith(f"grpc_{side}_handled_total{{") and 'method="GetProduct"' in line
+            if line.startswith(f"grpc_{side}_handled_total{{") and 'method="BatchGetProducts"' in line
         ]
         assert 'code="OK"' in line
         assert line.endswith(" 1.0")

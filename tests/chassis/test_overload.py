@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from meshmart.catalog.v1.catalog_service_pb2 import GetProductRequest
+from meshmart.catalog.v1.catalog_service_pb2 import BatchGetProductsRequest
 from meshmart.catalog.v1.catalog_service_pb2_grpc import CatalogServiceStub
 
 from services.chassis.overload import Admission
@@ -132,7 +132,7 @@ async def test_services_of_one_process_call_each_other_with_one_place_each():
         catalog = served.runtimes["order"].stub(CatalogServiceStub)
 
         async def ask_catalog() -> None:
-            await catalog.GetProduct(GetProductRequest(product_id=ID))
+            await catalog.BatchGetProducts(BatchGetProductsRequest(product_ids=[ID]))
 
         served.orders.act = ask_catalog
         await served.order.GetOrder(GET, metadata=served.customer)

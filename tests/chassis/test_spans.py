@@ -1,7 +1,7 @@
 """Spans as a collector gets them: one trace from a call over a neighbour and the outbox to a consumer."""
 
 import pytest
-from meshmart.catalog.v1.catalog_service_pb2 import GetProductRequest
+from meshmart.catalog.v1.catalog_service_pb2 import BatchGetProductsRequest
 from meshmart.catalog.v1.catalog_service_pb2_grpc import CatalogServiceStub
 from meshmart.order.v1.order_events_pb2 import OrderPlaced
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -44,7 +44,7 @@ async def traced_shop(exported):
     async with shop(otlp_endpoint="http://127.0.0.1:1", sampler_ratio=0.0) as served:
         # Each fetches identity's keys once, which would be in the first trace.
         await served.order.GetOrder(GET, metadata=served.customer)
-        await served.catalog.GetProduct(GetProductRequest(product_id=ID), metadata=served.customer)
+        await served.catalog.BatchGetProducts(BatchGetProductsRequest(product_ids=[ID]), metadata=served.customer)
         yield served
 
 
@@ -66,7 +66,7 @@ async def test_one_trace_spans_call_neighbour_outbox_and_consumer(traced_shop, e
     row = {}
 
     async def place():
-        await catalog.GetProduct(GetProductRequest(product_id=ID))
+        await catalog.BatchGetProducts(BatchGetProductsRequest(product_ids=[ID]))
         row.update(outbox.parameters(OrderPlaced(order_id=ID), ID))
 
     traced_shop.orders.act = place
@@ -78,7 +78,7 @@ async def test_one_trace_spans_call_neighbour_outbox_and_consumer(traced_shop, e
 
     spans = exported()
     get_order = ("SERVER", "/meshmart.order.v1.OrderService/GetOrder")
-    call = ("CLIENT", "/meshmart.catalog.v1.CatalogService/GetProduct")
+    call = ("CLIENT", "/meshmart.catalog.v1.CatalogService/BatchGetProducts")
     publish = ("PRODUCER", "publish meshmart.order.v1.OrderPlaced")
     process = ("CONSUMER", "process meshmart.order.v1.OrderPlaced")
     assert _parents(spans) == {
@@ -94,12 +94,12 @@ async def test_one_trace_spans_call_neighbour_outbox_and_consumer(traced_shop, e
 
 async def test_spans_name_the_service_they_are_of_also_in_one_process(traced_shop, exported):
     await traced_shop.order.GetOrder(GET, metadata=_headers(SAMPLED, *traced_shop.customer))
-    await traced_shop.catalog.GetProduct(GetProductRequest(product_id=ID), metadata=_headers(SAMPLED))
+    await traced_shop.catalog.BatchGetProducts(BatchGetProductsRequest(product_ids=[ID]), metadata=_headers(SAMPLED))
 
     services = {name: span.resource.attributes["service.name"] for (_, name), span in exported().items()}
     assert services == {
         "/meshmart.order.v1.OrderService/GetOrder": "order",
-        "/meshmart.catalog.v1.CatalogService/GetProduct": "catalog",
+        "/meshmart.catalog.v1.CatalogService/BatchGetProducts": "catalog",
     }
 
 
@@ -130,7 +130,7 @@ async def test_a_call_that_we_sample_ourselves_is_a_trace_of_its_own(exported):
 
     async with shop(otlp_endpoint="http://127.0.0.1:1", sampler_ratio=1.0) as served:
         served.products.act = look
-        await served.catalog.GetProduct(GetProductRequest(product_id=ID))
+        await served.catalog.BatchGetProducts(BatchGetProductsRequest(product_ids=[ID]))
 
     [span] = exported().values()
     assert span.parent is None
@@ -141,9 +141,9 @@ async def test_the_calls_of_a_saga_are_in_the_trace_it_follows(traced_shop, expo
     catalog = traced_shop.runtimes["order"].stub(CatalogServiceStub)
 
     with following(SAMPLED):
-        await catalog.GetProduct(GetProductRequest(product_id=ID))
+        await catalog.BatchGetProducts(BatchGetProductsRequest(product_ids=[ID]))
 
-    call = ("CLIENT", "/meshmart.catalog.v1.CatalogService/GetProduct")
+    call = ("CLIENT", "/meshmart.catalog.v1.CatalogService/BatchGetProducts")
     assert _parents(exported()) == {call: SPAN_ID, ("SERVER", call[1]): call}
 
 
