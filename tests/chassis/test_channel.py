@@ -144,5 +144,5 @@ async def test_a_read_is_tried_again_while_its_neighbour_is_unavailable(shop):
 async def test_a_service_cannot_call_what_the_contract_does_not_allow_it(shop):
     catalog = shop.runtimes["order"].stub(CatalogServiceStub)
 
-    with pytest.raises(LookupError, match="order calls /meshmart.catalog.v1.CatalogService/GetProduct"):
+    with pytest.raises(LookupError, match=r"order calls .*GetProduct"):
         await catalog.GetProduct(GetProductRequest(product_id=ID))
