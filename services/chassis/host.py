@@ -63,13 +63,14 @@ class Host:
         settings = self.process.settings
         stack.enter_context(self.process.logs)
         stack.push_async_callback(self.process.tracing.close)
-        self._server, self.grpc_port = _server(settings, settings.grpc_listen, stack)
         # Services of one process go on calling each other while the port outside takes no new calls.
         self._inner, inner_port = _server(settings, "127.0.0.1:0", stack)
         names = frozenset(service.name for service in self._services)
         places = Places(names, f"127.0.0.1:{inner_port}", self.process)
         for service in self._services:
             self._hosted.append(await host(service, self._settings[service.name], self.process, places, stack))
+        # Only now: from here on connections are accepted, and who is accepted and not answered waits in vain.
+        self._server, self.grpc_port = _server(settings, settings.grpc_listen, stack)
         for server in (self._inner, self._server):
             server.add_generic_rpc_handlers((self._routes(),))
             await server.start()
