@@ -31,6 +31,7 @@ SETTINGS: Mapping[str, str] = {
     "jit": "off",
     "autovacuum_max_workers": "1",
     "log_min_messages": "warning",
+    "log_error_verbosity": "terse",  # the rest of an error would show values, such as an address that is taken
     "log_line_prefix": "%m [%p] %u@%d ",
 }
 
