@@ -1,0 +1,119 @@
+"""A broker or a database that dies: what goes on meanwhile, what callers are told, and how all of it comes back."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+from uuid import uuid4
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from meshmart.catalog.v1.catalog_service_pb2 import ListProductsRequest
+from meshmart.catalog.v1.catalog_service_pb2_grpc import CatalogServiceStub
+from meshmart.identity.v1.identity_service_pb2 import GetJsonWebKeySetRequest
+from meshmart.identity.v1.identity_service_pb2_grpc import IdentityServiceStub
+from meshmart.inventory.v1.inventory_service_pb2 import GetStockRequest
+from meshmart.inventory.v1.inventory_service_pb2_grpc import InventoryServiceStub
+from meshmart.order.v1.order_service_pb2 import ListOrdersRequest
+from meshmart.order.v1.order_service_pb2_grpc import OrderServiceStub
+from meshmart.payment.v1.payment_service_pb2 import ListPaymentMethodsRequest
+from meshmart.payment.v1.payment_service_pb2_grpc import PaymentServiceStub
+
+from scripts.local_run.ports import SERVICES, STATELESS
+from scripts.local_run.supervisor import Shop
+from tests.support.fronts import metadata, refusal_of
+from tests.system.shopper import Shopper, cart
+from tests.system.state import broken_invariants, readiness
+from tests.system.waiting import eventually
+
+STATEFUL = [name for name in SERVICES if name not in STATELESS]
+SOME_ID = str(uuid4())
+READS: dict[str, tuple[Callable[[grpc.aio.Channel], Any], str, Any]] = {
+    "identity": (IdentityServiceStub, "GetJsonWebKeySet", GetJsonWebKeySetRequest()),
+    "catalog": (CatalogServiceStub, "ListProducts", ListProductsRequest()),
+    "inventory": (InventoryServiceStub, "GetStock", GetStockRequest(product_id=SOME_ID)),
+    "payment": (PaymentServiceStub, "ListPaymentMethods", ListPaymentMethodsRequest()),
+    "order": (OrderServiceStub, "ListOrders", ListOrdersRequest()),
+}
+"""One call per service that needs its database."""
+
+pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(120)]
+
+
+async def _health(shop: Shop, service: str) -> str:
+    """Return what a service's own port says of its health."""
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{shop.ports.grpc(service)}") as channel:
+        stub: Any = health_pb2_grpc.HealthStub(channel)  # its types lack the methods
+        answer = await stub.Check(health_pb2.HealthCheckRequest())
+    return health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)
+
+
+async def test_orders_are_confirmed_without_the_broker_and_completed_when_it_is_back(shop, shopper):
+    product, card = await shopper.product(), await shopper.card()
+    await shop.kill("nats", hold=True)
+    await eventually(partial(readiness, shop, "order"), "degraded")
+
+    orders = [await shopper.place(cart(product, card)) for _ in range(10)]
+    for order in orders:
+        await shopper.becomes(order.id, "CONFIRMED")
+    assert {name: await _health(shop, name) for name in SERVICES} == dict.fromkeys(SERVICES, "SERVING")
+    assert await readiness(shop, "order") == "degraded"
+
+    await shop.restart("nats")
+    for order in orders:
+        await shopper.becomes(order.id, "COMPLETED")
+    await eventually(partial(readiness, shop, "order"), "up")
+    assert await broken_invariants(shop) == []
+
+
+async def test_orders_under_way_survive_the_kill_of_the_broker(shop, shopper):
+    product, card = await shopper.product(), await shopper.card()
+    orders = await asyncio.gather(*(shopper.place(cart(product, card)) for _ in range(30)))
+    await shop.kill("nats")
+    for order in orders:
+        await shopper.becomes(order.id, "COMPLETED")
+    assert await broken_invariants(shop) == []
+
+
+async def _read(shopper: Shopper, service: str) -> str:
+    """Make a service's call and return how it was refused, or nothing."""
+    stub, method, request = READS[service]
+    try:
+        await getattr(stub(shopper.fronts.channel), method)(request, metadata=metadata(shopper.token))
+    except grpc.aio.AioRpcError as error:
+        # A refusal that only a database can know of is an answer.
+        return "" if error.code() is grpc.StatusCode.NOT_FOUND else f"{error.code().name} {refusal_of(error).reason}"
+    return ""
+
+
+async def _read_until(stop: asyncio.Event, shopper: Shopper, service: str) -> Counter[str]:
+    seen: Counter[str] = Counter()
+    while not stop.is_set():
+        seen[await _read(shopper, service)] += 1
+    return seen
+
+
+async def test_a_lost_database_is_told_as_unavailable_and_comes_back_by_itself(shop, shopper):
+    product, card = await shopper.product(), await shopper.card()
+    under_way = await asyncio.gather(*(shopper.place(cart(product, card)) for _ in range(10)))
+    stop = asyncio.Event()
+    async with asyncio.TaskGroup() as tasks:
+        reading = [tasks.create_task(_read_until(stop, shopper, name)) for name in STATEFUL]
+        await shop.kill("postgres", hold=True)
+        assert {name: await _health(shop, name) for name in STATEFUL} == dict.fromkeys(STATEFUL, "SERVING")
+        for name in STATEFUL:
+            await eventually(partial(_health, shop, name), "NOT_SERVING")
+        assert await readiness(shop, "order") == "down"
+        await shop.restart("postgres")
+        for name in STATEFUL:
+            await eventually(partial(_health, shop, name), "SERVING")
+            await eventually(partial(_read, shopper, name), "")
+        stop.set()
+
+    seen = {name: sorted(task.result()) for name, task in zip(STATEFUL, reading, strict=True)}
+    assert seen == {name: ["", "UNAVAILABLE DATABASE_UNAVAILABLE"] for name in STATEFUL}
+    for order in under_way:
+        await shopper.becomes(order.id, "COMPLETED")
+    assert await broken_invariants(shop) == []
