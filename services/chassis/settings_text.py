@@ -80,5 +80,5 @@ def _article(words: str) -> str:
 def help_line(variable: str, field: FieldInfo) -> str:
     """Return a line of help: variable, type, default, description."""
     value = field.get_default(call_default_factory=False)
-    default = "required" if value is PydanticUndefined else f"default {value}" if value != "" else "optional"
+    default = "required" if value is PydanticUndefined else f"default {value}" if str(value) else "optional"
     return f"  {variable:<44} {type_text(field)}; {default}. {field.description or ''}".rstrip()
