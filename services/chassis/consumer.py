@@ -7,6 +7,7 @@ handled one after the other, others in parallel. What fails comes again, after a
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final, Generic, Self, TypeVar
@@ -23,6 +24,7 @@ from services.chassis.delivery import Delivery, read
 from services.chassis.errors import Kind
 from services.chassis.event_streams import Durable, durable_of, ensure_durable
 from services.chassis.keyed import KeyedRunner
+from services.chassis.logs import Logs
 from services.chassis.metrics import ServiceMetrics
 from services.chassis.pull import Pull
 from services.chassis.service import Consumer
@@ -55,11 +57,16 @@ class Consumers:
     """The durable consumers of one service."""
 
     def __init__(
-        self, broker: Broker, consumers: Sequence[Consumer[Any]], tracing: ServiceTracing, metrics: ServiceMetrics
+        self,
+        broker: Broker,
+        consumers: Sequence[Consumer[Any]],
+        tracing: ServiceTracing,
+        metrics: ServiceMetrics,
+        logs: Logs,
     ) -> None:
         """Say which events are consumed. Raises ValueError if a contract does not name the service."""
         self._durables = [
-            DurableConsumer(broker, consumer, durable_of(broker.service, consumer.event), tracing, metrics)
+            DurableConsumer(broker, consumer, durable_of(broker.service, consumer.event), tracing, metrics, logs)
             for consumer in consumers
         ]
 
@@ -85,11 +92,18 @@ class Consumers:
 class DurableConsumer(Generic[E]):
     """One service's consumer of one event."""
 
-    def __init__(
-        self, broker: Broker, consumer: Consumer[E], durable: Durable, tracing: ServiceTracing, metrics: ServiceMetrics
+    def __init__(  # noqa: PLR0913, PLR0917  # built in one place
+        self,
+        broker: Broker,
+        consumer: Consumer[E],
+        durable: Durable,
+        tracing: ServiceTracing,
+        metrics: ServiceMetrics,
+        logs: Logs,
     ) -> None:
         """Say what handles which event."""
         self._broker, self._consumer, self._durable, self._tracing = broker, consumer, durable, tracing
+        self._log = logs.consumer(broker.service, durable.name)
         self._runner = KeyedRunner()
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
@@ -159,11 +173,14 @@ class DurableConsumer(Generic[E]):
             await message.ack()
 
     async def _handle(self, message: Msg) -> None:
+        started = time.perf_counter()
         delivery = read(message, self._consumer.event, self._durable.name)
         event_type, event_id = delivery.message.DESCRIPTOR.full_name, str(delivery.event_id)
         with self._tracing.consuming(message.subject, event_type, event_id, delivery.traceparent):
             async with asyncio.timeout(HANDLER_TIMEOUT):
                 await self._consumer.handle(delivery)
+        seconds = time.perf_counter() - started
+        self._log.handled(delivery.event_id, delivery.aggregate_id, seconds, delivery.traceparent)
 
     async def _answer_failure(self, message: Msg, error: Exception) -> None:
         """Acknowledge a repeat; have anything else come again. What can never succeed is told apart here."""

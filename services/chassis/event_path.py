@@ -29,7 +29,7 @@ class EventPath:
         url = settings.database_url.get_secret_value()
         self._broker = broker = Broker(service, process.settings.nats_url, settings.nats_password.get_secret_value())
         self._relay = relay = Relay(url, outbox, broker, streams_of(service), tracing)
-        self._consumers = Consumers(broker, consumers, tracing, metrics)
+        self._consumers = Consumers(broker, consumers, tracing, metrics, process.logs)
         process.health.depend(service, "broker", broker.report)
         process.health.depend(service, "outbox", relay.report)
         metrics.gauge("outbox_waiting_events", "Events written and not published.", lambda: relay.lag.rows)

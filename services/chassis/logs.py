@@ -9,6 +9,7 @@ from asyncio import get_running_loop
 from json.encoder import encode_basestring_ascii as quoted
 from types import TracebackType
 from typing import BinaryIO, Final, Self
+from uuid import UUID
 
 from google.protobuf.message import Message
 
@@ -128,6 +129,26 @@ class MethodLog:
         )
 
 
+class EventLog:
+    """Writes the one line per event that a consumer has handled."""
+
+    __slots__ = ("_middle", "_wanted", "_writer")
+
+    def __init__(self, writer: LineWriter, least: int, service: str, consumer: str) -> None:
+        """Write what is the same in every line once."""
+        self._writer, self._wanted = writer, least <= logging.INFO
+        self._middle = f'","level":"INFO","service":{quoted(service)},"event":"event","consumer":{quoted(consumer)}'
+
+    def handled(self, event_id: UUID, aggregate_id: str, seconds: float, traceparent: str) -> None:
+        """Write that an event took effect."""
+        if self._wanted:
+            self._writer.write(
+                f'{{"time":"{_clock.text(time.time())}{self._middle},"event_id":"{event_id}",'
+                f'"aggregate_id":{quoted(aggregate_id)},"duration_ms":{seconds * 1000:.3f},'
+                f'"trace_id":"{traceparent[_TRACE_ID]}"}}'
+            )
+
+
 class JsonFormatter(logging.Formatter):
     """Turns a record of the standard library's logging into a JSON line.
 
@@ -195,3 +216,7 @@ class Logs:
     def method(self, service: str, full_name: str) -> MethodLog:
         """Return the log of a method, by the name of its service and its path on the wire."""
         return MethodLog(self.writer, self.level, service, full_name)
+
+    def consumer(self, service: str, name: str) -> EventLog:
+        """Return the log of a consumer, by the name of its service and its own."""
+        return EventLog(self.writer, self.level, service, name)

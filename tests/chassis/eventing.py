@@ -16,6 +16,7 @@ from services.chassis.consumer import Consumers, Delivery
 from services.chassis.database import Database
 from services.chassis.event_streams import streams_of
 from services.chassis.ids import new_id
+from services.chassis.logs import Logs
 from services.chassis.metrics import Metrics
 from services.chassis.migrations import tables
 from services.chassis.outbox import Outbox
@@ -99,7 +100,7 @@ async def consumer(
     metrics = Metrics()
     async with (
         Broker("payment", nats.url, nats.password) as broker,
-        Consumers(broker, [Consumer(event, handle)], TRACING, metrics.of("payment")),
+        Consumers(broker, [Consumer(event, handle)], TRACING, metrics.of("payment"), Logs()),
     ):
         yield metrics
 

@@ -15,6 +15,7 @@ from services.chassis.database import Database
 from services.chassis.errors import DomainError, Kind
 from services.chassis.events import Envelope
 from services.chassis.ids import new_id
+from services.chassis.logs import Logs
 from services.chassis.metrics import Metrics
 from services.chassis.service import Consumer
 from tests.chassis.eventing import (
@@ -322,7 +323,7 @@ def test_a_service_that_the_contract_does_not_name_cannot_consume():
 
     broker = Broker("catalog", "nats://127.0.0.1:1", "")
     with pytest.raises(ValueError, match=r"catalog may not consume .*OrderConfirmed: its contract names .*payment"):
-        Consumers(broker, [Consumer(OrderConfirmed, handle)], TRACING, Metrics().of("catalog"))
+        Consumers(broker, [Consumer(OrderConfirmed, handle)], TRACING, Metrics().of("catalog"), Logs())
 
 
 async def test_the_durable_is_the_one_of_the_contract(nats, database, stream, handler):
