@@ -12,27 +12,24 @@ from tests.support.fronts import metadata
 from tests.system.shopper import cart
 from tests.system.waiting import eventually
 
-CALLS = {
+LINES = {
     "edge": {"/meshmart.order.v1.OrderService/PlaceOrder"},
-    "order": {"/meshmart.order.v1.OrderService/PlaceOrder"},
+    "order": {"/meshmart.order.v1.OrderService/PlaceOrder", "order_PaymentCaptured"},
     "catalog": {"/meshmart.catalog.v1.CatalogService/BatchGetProducts"},
-    "inventory": {"/meshmart.inventory.v1.InventoryService/ReserveStock"},
-    "payment": {"/meshmart.payment.v1.PaymentService/AuthorizePayment"},
+    "inventory": {"/meshmart.inventory.v1.InventoryService/ReserveStock", "inventory_OrderConfirmed"},
+    "payment": {"/meshmart.payment.v1.PaymentService/AuthorizePayment", "payment_OrderConfirmed"},
 }
-EVENTS = {
-    # What the calls wrote, and what the consumers of those events wrote in turn.
-    "order": {"OrderPlaced", "OrderConfirmed"},
-    "payment": {"PaymentCaptured"},
-}
-"""Who writes which event of an order that is completed."""
+"""What each part logs of an order that is completed: the calls it served, and the events its consumers handled."""
+EVENTS = {"order": {"OrderPlaced", "OrderConfirmed"}, "payment": {"PaymentCaptured"}}
+"""What each service writes of it: because of a call, and because of another event."""
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="session")]
 
 
-def _calls(shop: Shop, part: str, trace: str) -> set[str]:
-    """Return the methods in those log lines of a part that carry a trace."""
+def _logged(shop: Shop, part: str, trace: str) -> set[str]:
+    """Return the calls and the consumers in those log lines of a part that carry a trace."""
     lines = [json.loads(line) for line in shop.log(part).read_text().splitlines() if trace in line]
-    return {line["method"] if "method" in line and line["method"].startswith("/") else line["rpc"] for line in lines}
+    return {line.get("rpc") or line.get("consumer") or line["method"] for line in lines}
 
 
 def _events(shop: Shop, service: str, trace: str) -> set[str]:
@@ -49,8 +46,8 @@ async def test_the_trace_of_an_order_is_in_every_log_and_every_event(shop, shopp
     placed = await shopper.orders.PlaceOrder(request, metadata=headers)
     await shopper.becomes(placed.order.id, "COMPLETED")
 
-    async def calls() -> dict[str, set[str]]:
-        return {part: await asyncio.to_thread(_calls, shop, part, trace) for part in CALLS}
+    async def logged() -> dict[str, set[str]]:
+        return {part: await asyncio.to_thread(_logged, shop, part, trace) for part in LINES}
 
-    await eventually(calls, CALLS)
+    await eventually(logged, LINES)
     assert {service: _events(shop, service, trace) for service in EVENTS} == EVENTS

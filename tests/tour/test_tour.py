@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TextIO
+from typing import IO
 
 import psutil
 import pytest
@@ -40,7 +40,7 @@ def state() -> Iterator[Path]:
         yield folder
 
 
-def _lines_until(last: str, printed: TextIO) -> Iterator[str]:
+def _lines_until(last: str, printed: IO[str]) -> Iterator[str]:
     for line in printed:
         yield line
         if line == last:
