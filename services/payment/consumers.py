@@ -11,16 +11,23 @@ from uuid import UUID
 from google.protobuf.message import Message
 from meshmart.order.v1.order_events_pb2 import OrderCancelled, OrderConfirmed
 
-from services.chassis.consumer import Delivery
+from services.chassis.consumer import Delivery, NotYet
 from services.chassis.money import Money
 from services.chassis.outbox import Outbox
 from services.chassis.service import Consumer
 from services.payment import messages
-from services.payment.domain import CardDeclined, Payment, PaymentNotFound, Processor, State
+from services.payment.domain import (
+    CardDeclined,
+    Payment,
+    PaymentNotFound,
+    Processor,
+    ProcessorUnavailable,
+    State,
+)
 from services.payment.store import PaymentStore
 
 
-class PaymentBusyError(Exception):
+class PaymentBusyError(NotYet):
     """The payment is being captured; the event is tried again."""
 
 
@@ -38,7 +45,7 @@ class PaymentConsumers:
         return Consumer(OrderConfirmed, self.confirmed), Consumer(OrderCancelled, self.cancelled)
 
     async def confirmed(self, delivery: Delivery[OrderConfirmed]) -> None:
-        """Capture the payment, unless the order was cancelled meanwhile."""
+        """Capture the payment, unless the order was cancelled meanwhile; tried again while the hold lives."""
         order_id = UUID(delivery.message.order_id)
         payment = await self._store.claim_capture(order_id)
         if payment is None:
@@ -48,8 +55,10 @@ class PaymentConsumers:
         amount = payment.held_amount
         try:
             await self._capture(payment, amount)
-        except CardDeclined as declined:
-            failed = self._event(order_id, messages.payment_capture_failed(order_id, declined.reason))
+        except (CardDeclined, ProcessorUnavailable) as error:
+            if isinstance(error, ProcessorUnavailable) and not payment.lapsed:
+                raise
+            failed = self._event(order_id, messages.payment_capture_failed(order_id, error.reason))
             await self._store.capture_failed(order_id, delivery.inbox_parameters(), failed)
         else:
             captured = self._event(order_id, messages.payment_captured(order_id, amount))
@@ -68,7 +77,7 @@ class PaymentConsumers:
         order_id = UUID(delivery.message.order_id)
         payment = await self._store.claim_give_back(order_id)
         if payment is None:
-            await self._refuse_while_capturing(order_id)
+            await self._require_refunded(order_id)
             await self._store.heard(delivery.inbox_parameters())
             return
         refunded = payment.held_amount if payment.state is State.REFUNDING else None
@@ -80,8 +89,9 @@ class PaymentConsumers:
         await self._store.given_back(order_id, delivery.inbox_parameters(), event)
         self._outbox.wake()
 
-    async def _refuse_while_capturing(self, order_id: UUID) -> None:
-        if (await self._require(order_id)).state is State.CAPTURING:
+    async def _require_refunded(self, order_id: UUID) -> None:
+        """Raise PaymentBusyError for any other payment: it was being captured, even if it is captured by now."""
+        if (await self._require(order_id)).state is not State.REFUNDED:
             raise PaymentBusyError(f"the payment of order {order_id} is being captured")
 
     async def _require(self, order_id: UUID) -> Payment:

@@ -143,20 +143,24 @@ class Payment:
 class Processor(Protocol):
     """Who moves the money. Every call may be repeated with the same reference and then has no second effect.
 
-    Answers may arrive more than once; each call returns all that came. Raises CardDeclined or ProcessorUnavailable.
+    Answers may arrive more than once; each call returns all that came. Raises CardDeclined or ProcessorUnavailable,
+    which leaves the outcome unknown.
     """
 
     async def tokenize(self, card: Card) -> str:
         """Keep a card and return a token for it."""
 
     async def authorize(self, token: str, reference: str, amount: Money) -> Sequence[str]:
-        """Hold an amount and return the authorization codes."""
+        """Hold an amount, again if the hold has lapsed, and return the authorization codes."""
 
     async def capture(self, token: str, reference: str, amount: Money) -> Sequence[str]:
         """Take an amount that is held."""
 
     async def void(self, reference: str) -> None:
-        """Give up whatever is held under a reference."""
+        """Give back whatever is held, or was taken unheard, under a reference; what comes late under it is declined.
+
+        Only the processor can make sure of that: a process may pause right before it asks for a hold or a capture.
+        """
 
     async def refund(self, token: str, reference: str, amount: Money) -> Sequence[str]:
         """Give back an amount that was taken."""

@@ -3,12 +3,14 @@
 import psycopg
 import pytest
 from meshmart.order.v1.order_events_pb2 import OrderCancelled, OrderConfirmed
+from meshmart.payment.v1.payment_events_pb2 import PaymentCaptureFailed
 
 from services.chassis import inbox
+from services.chassis.consumer import OUTAGE_DELAY, retry_delay
 from services.chassis.ids import new_id
 from services.chassis.outbox import Outbox
 from services.payment.consumers import PaymentBusyError, PaymentConsumers
-from services.payment.domain import PaymentNotFound
+from services.payment.domain import PaymentNotFound, ProcessorUnavailable
 from services.payment.processor import SimulatedProcessor
 from services.payment.store import PaymentStore
 from tests.payment.conftest import WORKS, Till
@@ -93,11 +95,57 @@ async def test_a_redelivered_event_changes_nothing(till, consumers):
 async def test_a_hold_past_its_time_is_taken_again_before_the_capture(till, consumers):
     order_id = new_id()
     await till.authorize(order_id)
-    await till.served.database.execute("UPDATE payment SET expire_time = now() - interval '1 s'")
+    await lapse(till)
 
     await deliver(consumers, ["confirmed"], order_id)
 
     assert await till.state(order_id) == "CAPTURED"
+
+
+async def processor_away(*_):
+    raise ProcessorUnavailable("the processor is away")
+
+
+async def test_a_capture_is_tried_again_while_the_hold_lives_and_fails_when_it_has_lapsed(till, consumers, monkeypatch):
+    order_id = new_id()
+    await till.authorize(order_id)
+    monkeypatch.setattr(consumers._processor, "capture", processor_away)
+
+    with pytest.raises(ProcessorUnavailable):
+        await deliver(consumers, ["confirmed"], order_id)
+    while_it_lives = await till.state(order_id)
+    await lapse(till)
+    await deliver(consumers, ["confirmed", "cancelled"], order_id)
+
+    assert while_it_lives == "CAPTURING"
+    assert await till.state(order_id) == "VOIDED"
+    events = await outbox_of(till.served.database, order_id)
+    assert [name for name, _ in events] == ["PaymentCaptureFailed", "PaymentRefunded"]
+
+
+@pytest.mark.parametrize(
+    ("token", "reason"),
+    [
+        pytest.param("sim_declined_0", "CARD_DECLINED", id="the card is declined by now"),
+        pytest.param("sim_unavailable_0", "PROCESSOR_UNAVAILABLE", id="the processor is away"),
+    ],
+)
+async def test_a_hold_past_its_time_that_cannot_be_taken_again_fails_the_capture(till, consumers, token, reason):
+    order_id = new_id()
+    await till.authorize(order_id)
+    await till.served.database.execute("UPDATE payment SET processor_token = %s", (token,))
+    await lapse(till)
+
+    await deliver(consumers, ["confirmed"], order_id)
+
+    [[payload]] = await till.served.database.all("SELECT payload FROM outbox WHERE aggregate_id = %s", (str(order_id),))
+    assert PaymentCaptureFailed.FromString(payload).reason == reason
+    assert await till.state(order_id) == "CAPTURE_FAILED"
+
+
+async def lapse(till: Till) -> None:
+    """Let the time of every hold be over."""
+    await till.served.database.execute("UPDATE payment SET expire_time = now() - interval '1 s'")
 
 
 async def test_an_order_that_is_cancelled_before_it_is_authorized_leaves_a_tombstone(till, consumers):
@@ -115,9 +163,28 @@ async def test_a_capture_that_was_begun_is_finished_before_the_payment_is_given_
     await till.authorize(order_id)
     await PaymentStore(till.served.database).claim_capture(order_id)
 
-    with pytest.raises(PaymentBusyError):
+    with pytest.raises(PaymentBusyError) as busy:
         await deliver(consumers, ["cancelled"], order_id)
     await deliver(consumers, ["confirmed", "cancelled"], order_id)
+
+    assert await till.state(order_id) == "REFUNDED"
+    assert retry_delay(20, busy.value) == OUTAGE_DELAY
+
+
+async def test_a_capture_that_ends_while_the_cancellation_is_heard_is_given_back(till, consumers, monkeypatch):
+    order_id, claim = new_id(), consumers._store.claim_give_back
+    await till.authorize(order_id)
+    await consumers._store.claim_capture(order_id)
+
+    async def claim_while_the_capture_ends(of_order):
+        claimed = await claim(of_order)
+        await deliver(consumers, ["confirmed"], of_order)
+        return claimed
+
+    monkeypatch.setattr(consumers._store, "claim_give_back", claim_while_the_capture_ends)
+    with pytest.raises(PaymentBusyError):
+        await deliver(consumers, ["cancelled"], order_id)
+    await deliver(consumers, ["cancelled"], order_id)
 
     assert await till.state(order_id) == "REFUNDED"
 
