@@ -1,6 +1,7 @@
 """PostgreSQL for tests: migrated once per service and run, cloned per test."""
 
 import itertools
+import shutil
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -13,6 +14,8 @@ from psycopg import sql
 from scripts.local_run.postgres import Postgres
 
 PASSWORD = "test"
+ROOM = 2 * 1024**3
+"""Bytes that a run may fill; it takes less than half of that."""
 _numbers = itertools.count(1)
 
 MakeDatabase = Callable[..., Awaitable[str]]
@@ -22,13 +25,19 @@ MakeDatabase = Callable[..., Awaitable[str]]
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     """Return a running PostgreSQL; nothing survives the run, so it need not wait for the disk."""
-    with tempfile.TemporaryDirectory(prefix="meshmart-test-", dir="/tmp", ignore_cleanup_errors=True) as folder:
+    with tempfile.TemporaryDirectory(prefix="meshmart-test-", dir=_place(), ignore_cleanup_errors=True) as folder:
         Path(folder).chmod(0o755)
         fast = {"fsync": "off", "synchronous_commit": "off", "max_connections": "200"}
         server = Postgres(Path(folder) / "postgres", Path(folder) / "postgres.log", PASSWORD, fast)
         server.start()
         yield server
         server.stop()
+
+
+def _place() -> str:
+    """Return where the files go: memory where there is enough of it, which clones a database in a tenth of the time."""
+    memory = Path("/dev/shm")
+    return str(memory) if memory.is_dir() and shutil.disk_usage(memory).free > ROOM else "/tmp"
 
 
 @pytest.fixture(scope="session")
