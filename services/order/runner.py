@@ -54,6 +54,7 @@ class SagaRunner:
         self._limit = limit
         self._lease = lease
         self._held: dict[UUID, tuple[Saga, asyncio.Task[None]]] = {}
+        self._missed: set[tuple[UUID, int]] = set()
         self._accepting = True
 
     @property
@@ -117,12 +118,18 @@ class SagaRunner:
         if not sagas:
             return
         kept = await self._store.extend(sagas)
+        missed = {(saga.order.id, saga.version) for saga in sagas if saga.order.id not in kept}
+        lost, self._missed = missed & self._missed, missed
         for saga in sagas:
-            if saga.order.id not in kept:
+            if (saga.order.id, saga.version) in lost:
                 self._drop(saga)
 
     def _drop(self, lost: Saga) -> None:
-        """Stop a saga that another process holds now. One that moved on meanwhile is left alone."""
+        """Stop a saga that another process holds now. One that moved on meanwhile is left alone.
+
+        Missed once, it may just not have heard the answer to a write of its own: stopped then, it would wait for its
+        lease to lapse.
+        """
         held = self._held.get(lost.order.id)
         if held is not None and held[0] == lost:
             held[1].cancel()
@@ -133,6 +140,8 @@ class SagaRunner:
         for _, task in held:
             task.cancel()
         await asyncio.gather(*(task for _, task in held), return_exceptions=True)
-        if held:
-            await self._store.give_back([saga for saga, _ in held])
         self._held.clear()
+        try:
+            await self._store.give_back([saga for saga, _ in held])
+        except Exception:  # raised from here, it would hide the cancellation, and the process would never end
+            logger.exception("leases cannot be given back; they lapse")
