@@ -9,6 +9,7 @@ from meshmart.common.v1 import money_pb2
 from meshmart.order.v1 import order_events_pb2, order_pb2, order_service_pb2
 
 from services.chassis.money import Money
+from services.chassis.refusals import RequestInvalid
 from services.order.domain import CartLine, Change, Line, Order
 
 
@@ -25,8 +26,11 @@ def money(amount: Money) -> money_pb2.Money:
 
 
 def cart(lines: Sequence[order_service_pb2.CartLine]) -> tuple[CartLine, ...]:
-    """Return the lines of a request."""
-    return tuple(CartLine(UUID(line.product_id), line.quantity) for line in lines)
+    """Return the lines of a request. Raises RequestInvalid for a product in two: ids may differ in case only."""
+    cart = tuple(CartLine(UUID(line.product_id), line.quantity) for line in lines)
+    if len({line.product_id for line in cart}) < len(cart):
+        raise RequestInvalid("the request is invalid", fields={"lines": "each product may stand in one line only"})
+    return cart
 
 
 def order_line(line: Line) -> order_pb2.OrderLine:

@@ -82,6 +82,15 @@ async def test_an_order_is_refused(shop: Shop, changes, code, reason):
     assert await shop.sagas() == 0
 
 
+async def test_a_product_that_stands_in_two_lines_in_letters_of_either_case_is_refused(shop: Shop):
+    product_id = str(new_id())
+    lines = [Line(product_id=product_id, quantity=1), Line(product_id=product_id.upper(), quantity=1)]
+
+    refusal = await refusal_of(shop.stub.QuoteOrder(pb.QuoteOrderRequest(lines=lines)))
+
+    assert (refusal.code.name, refusal.reason) == ("INVALID_ARGUMENT", "REQUEST_INVALID")
+
+
 async def test_too_large_an_order_is_refused(shop: Shop, monkeypatch):
     monkeypatch.setitem(PRICES, TEA, Money(currency_code="EUR", minor_units=10_001))
     request = pb.QuoteOrderRequest(lines=[Line(product_id=TEA, quantity=1000)])
