@@ -1,6 +1,7 @@
 """Who listens where on this machine: everything follows from one base port."""
 
 import errno
+import random
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -84,8 +85,10 @@ def _free(port: int) -> bool:
 
 
 def free_base() -> int:
-    """Return a base port whose whole table is free at the moment."""
-    for base in range(20_000, 32_000, 50):
+    """Return a base port whose whole table is free at the moment. The search begins anywhere: others search too."""
+    bases = list(range(20_000, 32_000, 50))
+    random.shuffle(bases)
+    for base in bases:
         try:
             Ports(base).check()
         except PortTakenError:
