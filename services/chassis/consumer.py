@@ -194,7 +194,7 @@ class DurableConsumer(Generic[E]):
         delay = retry_delay(attempt, error)
         level = logging.DEBUG if isinstance(error, NotYet) else logging.WARNING
         extra = self._extra(message, attempt=attempt, delay=delay, error=repr(error))
-        logger.log(level, "event failed", extra=extra, exc_info=_is_bug(error))
+        logger.log(level, "event failed", extra=extra, exc_info=attempt == 1 and _is_bug(error))
         await message.nak(delay)
 
     def _note(self, trouble: str) -> None:

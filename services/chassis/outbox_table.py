@@ -1,4 +1,7 @@
-"""The outbox as its relay sees it: over a connection of its own, which holds the lock of the one active relay."""
+"""The outbox as its relay sees it: over a connection of its own, which holds the lock of the one active relay.
+
+The lock belongs to the session, so this connection must not go through a pooler that shares sessions.
+"""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager

@@ -18,6 +18,7 @@ _EXPIRES: Final = 30.0
 _HEARTBEAT: Final = 2.0
 _SILENCE: Final = 5.0
 """Seconds without a message or heartbeat after which what was asked for is forgotten there."""
+_LEAVE_WITHIN: Final = 1.0
 _NANOSECONDS: Final = 1_000_000_000
 
 _IDLE: Final = "100"
@@ -53,8 +54,10 @@ class Pull:
                 except TimeoutError:
                     await self._tick(loop.time())
         finally:
-            with contextlib.suppress(nats.errors.Error):
-                await subscription.unsubscribe()
+            # What is on its way still arrives and can be given back; else it would be missed until `ack_wait` is over.
+            with contextlib.suppress(nats.errors.Error, TimeoutError):
+                async with asyncio.timeout(_LEAVE_WITHIN):
+                    await subscription.drain()  # type: ignore[no-untyped-call]  # nats-py leaves it open
         raise nats.errors.Error(self._ended)
 
     def done(self, message: Msg) -> None:
