@@ -27,7 +27,7 @@ from services.chassis.tracing import ServiceTracing
 logger = logging.getLogger(__name__)
 
 BATCH: Final = 256
-INTERVAL: Final = 0.04
+INTERVAL: Final = 0.03
 """Seconds from one batch to the next: the first write leaves at once, those that follow closely share a batch."""
 POLL: Final = 0.05
 """Seconds between looks for what other processes wrote."""
