@@ -38,7 +38,11 @@ WORKS, DECLINES, UNCAPTURABLE = "4242424242424242", "4000000000000002", "4000000
 PRODUCTS = "teapot"
 TRY_AGAIN = 0.1
 """Seconds between two tries."""
-TRANSIENT = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED}
+TRANSIENT = {
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.RESOURCE_EXHAUSTED,
+    grpc.StatusCode.DEADLINE_EXCEEDED,  # the outcome is unknown; a repeat of the same request finds out
+}
 
 
 class Shopper:
