@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import grpc
@@ -19,6 +19,7 @@ from services.chassis.exchange import Guards
 from services.chassis.health import Report, State
 from services.chassis.housekeeping import keep_clean
 from services.chassis.keys import fetcher
+from services.chassis.local import LocalMethods
 from services.chassis.outbox import Outbox
 from services.chassis.overload import Admission
 from services.chassis.pipeline import handlers_of
@@ -41,6 +42,8 @@ class Places:
     inner: str
     """Address where they reach each other."""
     process: Process
+    local: LocalMethods = field(default_factory=LocalMethods)
+    """How they call each other."""
 
     def address_of(self, service: str) -> str:
         """Return where to find a service. Raises KeyError if that is unknown."""
@@ -85,6 +88,7 @@ async def host(
         for servicer in components.servicers
         for path, handler in (await handlers_of(servicer, guards)).items()
     }
+    places.local.add(handlers)
     _watch(service, handlers, runtime, guards, process)
     tasks = [*components.tasks, Task("housekeeping", partial(keep_clean, database))] if database else components.tasks
     events = _events(service, components, runtime, process) if database else None
@@ -180,6 +184,7 @@ class _Channels:
                 # While the process drains, its services still need each other.
                 health_name=None if neighbour in self._places.hosted else grpc_service,
                 caller=self._service.name,
+                local=self._places.local if neighbour in self._places.hosted else None,
             )
         return self._open[grpc_service]
 

@@ -117,6 +117,7 @@ async def test_a_refusal_is_in_the_span(traced_shop, exported):
 
     traced_shop.orders.act = refuse
     await refusal_of(traced_shop.order.GetOrder(GET, metadata=_headers(SAMPLED, *traced_shop.customer)))
+    await traced_shop.drain()  # the refusal is on its way before the span ends
 
     [span] = exported().values()
     assert span.attributes["rpc.grpc.status_code"] == 5
