@@ -12,7 +12,7 @@ def described() -> str:
     memory = psutil.virtual_memory().total / 2**30
     return (
         f"{psutil.cpu_count()} cores of {_processor()}, {memory:.0f} GiB, "
-        f"{platform.system()} {platform.release()}, Python {platform.python_version()}"
+        f"{platform.system()} {platform.release().partition('-')[0]}, Python {platform.python_version()}"
     )
 
 

@@ -56,3 +56,5 @@ def prefill(shop: Shop, count: int) -> None:
             for statement in statements:
                 connection.execute(statement.replace("{numbers}", numbers))
             connection.execute("VACUUM ANALYZE")
+    with psycopg.connect(shop.admin_url, autocommit=True) as connection:
+        connection.execute("CHECKPOINT")  # or writing all this out would slow down what is measured next
