@@ -17,6 +17,10 @@ from psycopg.pq import TransactionStatus
 
 Cursor = AsyncCursor[tuple[Any, ...]]
 
+# Statements look rows up by key. A plan is kept for as long as its connection: one made while a table is small, or just
+# vacuumed empty as that of sagas is, would read all of it when there is much, until the table is analyzed again.
+_CONFIGURE: Final = "SELECT set_config('enable_seqscan', 'off', false), set_config('jit', 'off', false)"
+
 # A peer that vanished without a word is noticed after seconds, not hours.
 _KEEPALIVE: Final = {
     "keepalives_idle": 5,
@@ -110,13 +114,21 @@ class Connections:
     async def _connect(self) -> Cursor:
         self._open += 1
         try:
-            connection = await AsyncConnection.connect(
-                self._conninfo,
-                autocommit=True,
-                prepare_threshold=0,  # from the first time on: a service sends the same few statements again and again
-            )
+            return await self._configured()
         except BaseException:
             self._leave_place()
+            raise
+
+    async def _configured(self) -> Cursor:
+        connection = await AsyncConnection.connect(
+            self._conninfo,
+            autocommit=True,
+            prepare_threshold=0,  # from the first time on: a service sends the same few statements again and again
+        )
+        try:
+            await connection.execute(_CONFIGURE, prepare=False)
+        except BaseException:
+            connection.pgconn.finish()
             raise
         return connection.cursor()
 
