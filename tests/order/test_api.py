@@ -185,6 +185,17 @@ async def test_a_confirmed_order_is_cancelled_once_whatever_is_repeated(shop: Sh
     assert (await outbox_of(shop.served.database, placed.id))[-1] == ("OrderCancelled", 3)
 
 
+async def test_a_request_id_does_not_cancel_two_orders(shop: Shop):
+    first, second = await shop.place(), await shop.place()
+    request_id = str(new_id())
+    await shop.cancel(first.id, request_id)
+
+    refusal = await refusal_of(shop.cancel(second.id, request_id))
+
+    assert (refusal.code.name, refusal.reason) == ("ABORTED", "REQUEST_ID_REUSED")
+    assert (await shop.get(second.id, wait=5)).state == Order.STATE_CONFIRMED
+
+
 async def test_an_order_cancelled_while_pending_is_never_confirmed(shop: Shop):
     gate = shop.neighbours.gates["authorize"] = asyncio.Event()
     placed = await shop.place()

@@ -36,6 +36,14 @@ async def test_payment_methods_are_listed_newest_first_a_page_at_a_time(till: Ti
     assert second.next_page_token == ""
 
 
+async def test_a_page_token_of_another_method_is_refused(till: Till):
+    request = pb.ListPaymentMethodsRequest(page_token="x")
+
+    refusal = await refusal_of(till.stub.ListPaymentMethods(request, metadata=till.headers()))
+
+    assert (refusal.code.name, refusal.reason) == ("INVALID_ARGUMENT", "PAGE_TOKEN_INVALID")
+
+
 @pytest.mark.parametrize(
     ("card", "code", "reason"),
     [
