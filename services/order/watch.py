@@ -25,8 +25,14 @@ def version_of(token: str) -> int:
         return 0
     digits = token.removeprefix(PREFIX)
     if digits == token or not (digits.isascii() and digits.isdecimal()):
-        raise ResumeTokenInvalid("the resume token is not one of WatchOrder", fields={"resume_token": "is not valid"})
+        raise _invalid()
     return int(digits)
+
+
+def _invalid() -> ResumeTokenInvalid:
+    return ResumeTokenInvalid(
+        "the resume token is not one of WatchOrder for this order", fields={"resume_token": "is not valid"}
+    )
 
 
 async def watch(  # noqa: PLR0913  # a stream has this much to watch
@@ -43,6 +49,8 @@ async def watch(  # noqa: PLR0913  # a stream has this much to watch
     with changes.subscribe(order_id) as subscription:
         while True:
             order = await read()
+            if seen > order.version:
+                raise _invalid()
             for change in order.changes:
                 if change.version > seen:
                     seen = change.version
