@@ -53,6 +53,7 @@ def build(runtime: Runtime) -> Components:
         steps_at_once=settings.saga_steps,
     )
     runner = SagaRunner(saga, store, limit=settings.saga_limit, lease=settings.saga_lease)
+    runtime.metrics.gauge("sagas", "Sagas that this process holds.", lambda: runner.running)
     api = OrderApi(
         store=store,
         log=log,

@@ -91,8 +91,6 @@ WHERE saga.order_id = held.order_id AND saga.version = held.version
 RETURNING saga.order_id
 """
 
-BACKLOG = "SELECT count(*), coalesce(extract(epoch FROM now() - min(confirm_before - %(confirm_within)s)), 0) FROM saga"
-
 CANCEL = f"""
 WITH cancelled AS (
     UPDATE orders SET {_becomes(State.CANCELLED, "%(time)s::timestamptz")}
@@ -225,11 +223,6 @@ class OrderStore:
     def _held(self, sagas: Sequence[Saga], lease: str) -> dict[str, Any]:
         order_ids = [saga.order.id for saga in sagas]
         return {"order_ids": order_ids, "versions": [saga.version for saga in sagas], "lease": lease}
-
-    async def backlog(self) -> tuple[int, float]:
-        """Return how many sagas are unfinished, and the age of the oldest in seconds."""
-        row = await self._database.one(BACKLOG, {"confirm_within": self._confirm_within})
-        return (row[0], float(row[1])) if row else (0, 0.0)
 
     async def cancel(self, cancelled: Order, event: Parameters, reply: Parameters) -> bool:
         """Write a cancellation, unless the order has changed since it was read."""
