@@ -12,6 +12,8 @@ SERVICES: Mapping[str, int] = {
     "inventory": 2,
     "payment": 3,
     "order": 4,
+    "notification": 5,
+    "analytics": 6,
     "storefront": 8,
 }
 """Services of the shop and their indices, as their declarations say (a test compares)."""
