@@ -45,7 +45,7 @@ def confirmed_means_authorized(facts: Facts) -> str | None:
     order, payment = facts.order, facts.payment
     if not order or order.state not in CONFIRMED:
         return None
-    allowed = ("CAPTURED",) if order.state == "COMPLETED" else ("AUTHORIZED", "CAPTURING", "CAPTURED")
+    allowed = ("CAPTURED",) if order.state == "COMPLETED" else ("AUTHORIZED", "EXPIRED", "CAPTURING", "CAPTURED")
     if payment is None or payment.state not in allowed:
         return f"is {order.state}, its payment {payment.state if payment else 'missing'}"
     same = (payment.currency_code, payment.amount) == (order.currency_code, order.total)

@@ -85,7 +85,7 @@ class PaymentConsumers:
             await self._processor.refund(payment.processor_token, str(order_id), refunded)
         else:
             await self._processor.void(str(order_id))
-        event = self._event(order_id, messages.payment_refunded(order_id, refunded))
+        event = self._event(order_id, messages.payment_refunded(payment, refunded))
         await self._store.given_back(order_id, delivery.inbox_parameters(), event)
         self._outbox.wake()
 

@@ -15,6 +15,7 @@ class State(Enum):
     """Where a payment is. The three with -ING are held while the processor is asked, so that nothing else begins."""
 
     AUTHORIZED = "AUTHORIZED"
+    EXPIRED = "EXPIRED"
     CAPTURING = "CAPTURING"
     CAPTURED = "CAPTURED"
     CAPTURE_FAILED = "CAPTURE_FAILED"

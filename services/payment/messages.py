@@ -67,9 +67,14 @@ def payment_capture_failed(order_id: UUID, reason: str) -> payment_events_pb2.Pa
     return payment_events_pb2.PaymentCaptureFailed(order_id=str(order_id), reason=reason, fail_time=_now())
 
 
-def payment_refunded(order_id: UUID, amount: Money | None) -> payment_events_pb2.PaymentRefunded:
+def payment_refunded(value: Payment, amount: Money | None) -> payment_events_pb2.PaymentRefunded:
     """Return the event of a payment that was given back; without an amount when none had been taken."""
-    return payment_events_pb2.PaymentRefunded(order_id=str(order_id), amount=money(amount), refund_time=_now())
+    return payment_events_pb2.PaymentRefunded(
+        order_id=str(value.order_id),
+        amount=money(amount),
+        refund_time=_now(),
+        customer_id=str(value.customer_id or ""),
+    )
 
 
 def _now() -> Timestamp:

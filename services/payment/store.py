@@ -1,6 +1,7 @@
 """Payments in PostgreSQL. Each use case is one statement, so that a crash leaves all of it or nothing."""
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -10,6 +11,9 @@ from services.chassis.money import Money
 from services.payment.domain import Brand, Payment, PaymentMethod, State
 
 Parameters = Mapping[str, Any]
+
+HOLD = 86_400.0
+"""Seconds for which an amount is held."""
 
 METHOD_COLUMNS = "id, customer_id, brand, last_four, expire_month, expire_year, processor_token, create_time"
 PAYMENT_COLUMNS = """payment.order_id, payment.state, payment.customer_id, payment.payment_method_id,
@@ -32,9 +36,9 @@ GET = f"SELECT {PAYMENT_COLUMNS} FROM payment WHERE order_id = %s"  # noqa: S608
 AUTHORIZE = f"""
 WITH held AS (
     INSERT INTO payment (order_id, state, customer_id, payment_method_id, currency_code, amount, processor_token,
-                         create_time, update_time)
+                         expire_time, create_time, update_time)
     VALUES (%(order_id)s, 'AUTHORIZED', %(customer_id)s, %(payment_method_id)s, %(currency_code)s, %(amount)s,
-            %(processor_token)s, %(create_time)s, %(create_time)s)
+            %(processor_token)s, now() + %(hold)s, %(create_time)s, %(create_time)s)
     ON CONFLICT (order_id) DO NOTHING
     RETURNING order_id
 )
@@ -46,16 +50,24 @@ VOID = f"""
 WITH voided AS (
     INSERT INTO payment (order_id, state) VALUES (%(order_id)s, 'VOIDED')
     ON CONFLICT (order_id) DO UPDATE SET state = 'VOIDED', version = payment.version + 1, update_time = now()
-        WHERE payment.state IN ('AUTHORIZED', 'VOIDING', 'VOIDED')
+        WHERE payment.state IN ('AUTHORIZED', 'EXPIRED', 'VOIDING', 'VOIDED')
     RETURNING order_id
 )
 {idempotency.INSERT} SELECT {idempotency.VALUES} FROM voided RETURNING request_id
 """  # noqa: S608  # as above
 
 CLAIM_CAPTURE = f"""
-UPDATE payment SET state = 'CAPTURING' WHERE order_id = %s AND state IN ('AUTHORIZED', 'CAPTURING')
+UPDATE payment SET state = 'CAPTURING' WHERE order_id = %s AND state IN ('AUTHORIZED', 'EXPIRED', 'CAPTURING')
 RETURNING {PAYMENT_COLUMNS}
 """  # noqa: S608  # as above
+
+# One that another process expires, or captures, at this moment is left to it.
+EXPIRE = """
+UPDATE payment SET state = 'EXPIRED', version = version + 1, update_time = now()
+WHERE order_id = ANY(ARRAY(
+    SELECT order_id FROM payment WHERE state = 'AUTHORIZED' AND expire_time <= now()
+    ORDER BY expire_time LIMIT %s FOR UPDATE SKIP LOCKED))
+"""
 
 CAPTURED = f"""
 WITH heard AS ({inbox.INSERT}), captured AS (
@@ -104,9 +116,10 @@ WITH heard AS ({inbox.INSERT}), given AS (
 class PaymentStore:
     """The queries of the payment service. `event`, `heard` and `reply` are parameters of outbox, inbox, idempotency."""
 
-    def __init__(self, database: Database) -> None:
-        """Keep the database."""
+    def __init__(self, database: Database, *, hold: float = HOLD) -> None:
+        """Keep the database, and for how many seconds an amount is held."""
         self._database = database
+        self._hold = timedelta(seconds=hold)
 
     async def create_method(self, method: PaymentMethod, reply: Parameters) -> None:
         """Write a new payment method."""
@@ -145,12 +158,17 @@ class PaymentStore:
             "amount": amount.minor_units,
             "processor_token": payment.processor_token,
             "create_time": payment.create_time,
+            "hold": self._hold,
         }
         return await self._database.one(AUTHORIZE, {**own, **reply}) is not None
 
     async def void(self, order_id: UUID, reply: Parameters) -> bool:
         """Void the payment of an order, or write a tombstone; False when its amount was taken."""
         return await self._database.one(VOID, {"order_id": order_id, **reply}) is not None
+
+    async def expire(self, limit: int) -> int:
+        """Expire holds past their time, the oldest first; return how many."""
+        return await self._database.execute(EXPIRE, (limit,))
 
     async def claim_capture(self, order_id: UUID) -> Payment | None:
         """Begin to capture; None when there is nothing to capture."""

@@ -1,9 +1,12 @@
 """Captures and refunds follow the events of an order, in whichever order and however often they come."""
 
+import asyncio
+
 import psycopg
 import pytest
 from meshmart.order.v1.order_events_pb2 import OrderCancelled, OrderConfirmed
-from meshmart.payment.v1.payment_events_pb2 import PaymentCaptureFailed
+from meshmart.payment.v1.payment_events_pb2 import PaymentCaptureFailed, PaymentRefunded
+from meshmart.payment.v1.payment_service_pb2_grpc import PaymentServiceStub
 
 from services.chassis import inbox
 from services.chassis.consumer import OUTAGE_DELAY, retry_delay
@@ -12,6 +15,7 @@ from services.chassis.outbox import Outbox
 from services.payment.consumers import PaymentBusyError, PaymentConsumers
 from services.payment.domain import PaymentNotFound, ProcessorUnavailable
 from services.payment.processor import SimulatedProcessor
+from services.payment.service import SERVICE
 from services.payment.store import PaymentStore
 from tests.payment.conftest import WORKS, Till
 from tests.support.events import delivery, outbox_of
@@ -100,6 +104,62 @@ async def test_a_hold_past_its_time_is_taken_again_before_the_capture(till, cons
     await deliver(consumers, ["confirmed"], order_id)
 
     assert await till.state(order_id) == "CAPTURED"
+
+
+@pytest.mark.parametrize(
+    ("happenings", "state", "events"),
+    [
+        pytest.param([], "EXPIRED", [], id="never confirmed"),
+        pytest.param(["confirmed"], "CAPTURED", ["PaymentCaptured"], id="confirmed late: held again"),
+        pytest.param(["cancelled"], "VOIDED", ["PaymentRefunded"], id="cancelled"),
+        pytest.param(["cancelled", "confirmed"], "VOIDED", ["PaymentRefunded"], id="cancelled, then confirmed late"),
+    ],
+)
+async def test_a_hold_past_its_time_expires_by_itself(till, consumers, happenings, state, events):
+    order_id, held = new_id(), new_id()
+    await till.authorize(order_id)
+    await lapse(till)
+    await till.authorize(held)
+
+    counts = [await consumers._store.expire(10) for _ in range(2)]
+    await deliver(consumers, happenings, order_id)
+
+    assert counts == [1, 0]
+    assert await till.state(order_id) == state
+    assert await till.state(held) == "AUTHORIZED"
+    assert [name for name, _ in await outbox_of(till.served.database, order_id)] == events
+
+
+async def test_an_expired_hold_is_voided_by_the_saga(till, consumers):
+    order_id = new_id()
+    await till.authorize(order_id)
+    await lapse(till)
+    await consumers._store.expire(10)
+
+    await till.void(order_id)
+
+    assert await till.state(order_id) == "VOIDED"
+
+
+async def test_a_service_expires_holds_without_being_asked(serve):
+    served = await serve(SERVICE, hold=0.01, expiry_interval=0.02)
+    till, order_id = Till(served, served.stub(PaymentServiceStub)), new_id()
+    await till.authorize(order_id)
+
+    async with asyncio.timeout(10):
+        while await till.state(order_id) != "EXPIRED":  # noqa: ASYNC110  # the service works beside
+            await asyncio.sleep(0.01)
+
+
+async def test_a_refund_says_who_paid(till, consumers):
+    order_id = new_id()
+    await till.authorize(order_id)
+    await deliver(consumers, ["confirmed", "cancelled"], order_id)
+
+    statement = "SELECT payload FROM outbox WHERE aggregate_id = %s AND event_type LIKE '%%Refunded'"
+    [[payload]] = await till.served.database.all(statement, (str(order_id),))
+    refund = PaymentRefunded.FromString(payload)
+    assert (refund.customer_id, refund.amount.minor_units) == (str(till.customer_id), 1999)
 
 
 async def processor_away(*_):
