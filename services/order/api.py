@@ -13,7 +13,7 @@ from meshmart.order.v1.order_service_pb2_grpc import OrderServiceServicer
 from services.chassis import idempotency, pages
 from services.chassis.call import current_call, current_principal
 from services.chassis.ids import new_id
-from services.chassis.money import Money
+from services.chassis.messages import amount, money
 from services.order import domain, messages
 from services.order.changes import Changes
 from services.order.publisher import OrderLog
@@ -50,7 +50,7 @@ class OrderApi(OrderServiceServicer):
         """Price a cart without ordering it."""
         lines = await self._price(messages.cart(request.lines))
         total = domain.total_of(lines)
-        return pb.QuoteOrderResponse(lines=map(messages.order_line, lines), total=messages.money(total))
+        return pb.QuoteOrderResponse(lines=map(messages.order_line, lines), total=money(total))
 
     async def PlaceOrder(self, request: pb.PlaceOrderRequest, context: Any) -> pb.PlaceOrderResponse:
         """Place an order and begin its saga."""
@@ -61,7 +61,7 @@ class OrderApi(OrderServiceServicer):
             customer_id=UUID(current_principal().subject),
             payment_method_id=UUID(request.payment_method_id),
             lines=lines,
-            expected_total=Money(request.expected_total.currency_code, request.expected_total.minor_units),
+            expected_total=amount(request.expected_total),
             now=datetime.now(UTC),
         )
         response = pb.PlaceOrderResponse(order=messages.order(order))

@@ -1,28 +1,13 @@
 """Orders as the contract's messages."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from uuid import UUID
 
-from google.protobuf.timestamp_pb2 import Timestamp
-from meshmart.common.v1 import money_pb2
 from meshmart.order.v1 import order_events_pb2, order_pb2, order_service_pb2
 
-from services.chassis.money import Money
+from services.chassis.messages import money, now, timestamp
 from services.chassis.refusals import RequestInvalid
 from services.order.domain import CartLine, Change, Line, Order
-
-
-def timestamp(time: datetime) -> Timestamp:
-    """Return a time as a Timestamp."""
-    message = Timestamp()
-    message.FromDatetime(time)
-    return message
-
-
-def money(amount: Money) -> money_pb2.Money:
-    """Return an amount as a message."""
-    return money_pb2.Money(currency_code=amount.currency_code, minor_units=amount.minor_units)
 
 
 def cart(lines: Sequence[order_service_pb2.CartLine]) -> tuple[CartLine, ...]:
@@ -98,34 +83,30 @@ def order_confirmed(value: Order) -> order_events_pb2.OrderConfirmed:
         lines=map(_ordered_line, value.lines),
         total=money(value.total),
         payment_method_id=str(value.payment_method_id),
-        confirm_time=_now(),
+        confirm_time=now(),
     )
 
 
 def order_rejected(value: Order, reason: str) -> order_events_pb2.OrderRejected:
     """Return the event of an order that is being rejected."""
     return order_events_pb2.OrderRejected(
-        order_id=str(value.id), customer_id=str(value.customer_id), reason=reason, reject_time=_now()
+        order_id=str(value.id), customer_id=str(value.customer_id), reason=reason, reject_time=now()
     )
 
 
 def order_cancelled(order_id: UUID, customer_id: UUID, reason: str) -> order_events_pb2.OrderCancelled:
     """Return the event of an order that is being cancelled."""
     return order_events_pb2.OrderCancelled(
-        order_id=str(order_id), customer_id=str(customer_id), reason=reason, cancel_time=_now()
+        order_id=str(order_id), customer_id=str(customer_id), reason=reason, cancel_time=now()
     )
 
 
 def order_closed(order_id: UUID, customer_id: UUID) -> order_events_pb2.OrderClosed:
     """Return the event of an order that is being closed."""
-    return order_events_pb2.OrderClosed(order_id=str(order_id), customer_id=str(customer_id), close_time=_now())
+    return order_events_pb2.OrderClosed(order_id=str(order_id), customer_id=str(customer_id), close_time=now())
 
 
 def _ordered_line(line: Line) -> order_events_pb2.OrderedLine:
     return order_events_pb2.OrderedLine(
         product_id=str(line.product_id), quantity=line.quantity, unit_price=money(line.unit_price)
     )
-
-
-def _now() -> Timestamp:
-    return timestamp(datetime.now(UTC))

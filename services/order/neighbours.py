@@ -6,12 +6,11 @@ from uuid import UUID
 
 import grpc
 from meshmart.catalog.v1 import catalog_service_pb2
-from meshmart.common.v1 import money_pb2
 from meshmart.inventory.v1 import inventory_service_pb2, stock_pb2
 from meshmart.payment.v1 import payment_service_pb2
 
 from services.chassis.ids import step_id
-from services.chassis.money import Money
+from services.chassis.messages import amount, money
 from services.chassis.neighbour_errors import neighbour_error
 from services.order.domain import Order, Product, StepFailed, StepRefused, product_not_found
 
@@ -58,12 +57,7 @@ class CatalogClient:
             if refusal and refusal.reason == "PRODUCT_NOT_FOUND":
                 raise product_not_found(refusal.metadata.get("product_id", "")) from error
             raise
-        return {
-            UUID(product.id): Product(
-                product.display_name, Money(product.price.currency_code, product.price.minor_units)
-            )
-            for product in response.products
-        }
+        return {UUID(product.id): Product(product.display_name, amount(product.price)) for product in response.products}
 
 
 class InventoryClient:
@@ -105,7 +99,7 @@ class PaymentClient:
             order_id=str(order.id),
             customer_id=str(order.customer_id),
             payment_method_id=str(order.payment_method_id),
-            amount=money_pb2.Money(currency_code=order.total.currency_code, minor_units=order.total.minor_units),
+            amount=money(order.total),
         )
         await _step(self._stub.AuthorizePayment(request))
 

@@ -10,6 +10,7 @@ from meshmart.payment.v1.payment_service_pb2_grpc import PaymentServiceServicer
 from services.chassis import idempotency, pages
 from services.chassis.call import current_principal
 from services.chassis.ids import new_id
+from services.chassis.messages import amount as amount_of
 from services.chassis.money import Money
 from services.payment import messages
 from services.payment.domain import (
@@ -85,7 +86,7 @@ class PaymentApi(PaymentServiceServicer):
 
     async def AuthorizePayment(self, request: pb.AuthorizePaymentRequest, context: Any) -> pb.AuthorizePaymentResponse:
         """Hold an amount on a card for an order."""
-        amount = Money(request.amount.currency_code, request.amount.minor_units)
+        amount = amount_of(request.amount)
         payment = await self._new_payment(request, amount)
         await self._processor.authorize(payment.processor_token, request.order_id, amount)
         response = pb.AuthorizePaymentResponse(payment=messages.payment(payment))

@@ -1,31 +1,15 @@
 """Payments as the contract's messages."""
 
-from datetime import UTC, datetime
 from uuid import UUID
 
-from google.protobuf.timestamp_pb2 import Timestamp
-from meshmart.common.v1 import money_pb2
 from meshmart.payment.v1 import payment_events_pb2, payment_pb2, payment_service_pb2
 
+from services.chassis.messages import money, now, timestamp
 from services.chassis.money import Money
 from services.payment.domain import Card, Payment, PaymentMethod, State
 
 SHOWN = {State.CAPTURING: State.AUTHORIZED, State.VOIDING: State.VOIDED, State.REFUNDING: State.CAPTURED}
 """What a caller is shown while the processor is being asked."""
-
-
-def timestamp(time: datetime) -> Timestamp:
-    """Return a time as a Timestamp."""
-    message = Timestamp()
-    message.FromDatetime(time)
-    return message
-
-
-def money(amount: Money | None) -> money_pb2.Money | None:
-    """Return an amount as a message."""
-    return (
-        None if amount is None else money_pb2.Money(currency_code=amount.currency_code, minor_units=amount.minor_units)
-    )
 
 
 def card(message: payment_service_pb2.CreatePaymentMethodRequest.Card) -> Card:
@@ -50,7 +34,7 @@ def payment(value: Payment) -> payment_pb2.Payment:
     return payment_pb2.Payment(
         order_id=str(value.order_id),
         state=payment_pb2.Payment.State.Value(f"STATE_{SHOWN.get(value.state, value.state).value}"),
-        amount=money(value.amount),
+        amount=money(value.amount) if value.amount else None,
         payment_method_id=str(value.payment_method_id or ""),
         create_time=timestamp(value.create_time),
         update_time=timestamp(value.update_time),
@@ -59,23 +43,19 @@ def payment(value: Payment) -> payment_pb2.Payment:
 
 def payment_captured(order_id: UUID, amount: Money) -> payment_events_pb2.PaymentCaptured:
     """Return the event of a capture."""
-    return payment_events_pb2.PaymentCaptured(order_id=str(order_id), amount=money(amount), capture_time=_now())
+    return payment_events_pb2.PaymentCaptured(order_id=str(order_id), amount=money(amount), capture_time=now())
 
 
 def payment_capture_failed(order_id: UUID, reason: str) -> payment_events_pb2.PaymentCaptureFailed:
     """Return the event of a capture that failed for good."""
-    return payment_events_pb2.PaymentCaptureFailed(order_id=str(order_id), reason=reason, fail_time=_now())
+    return payment_events_pb2.PaymentCaptureFailed(order_id=str(order_id), reason=reason, fail_time=now())
 
 
 def payment_refunded(value: Payment, amount: Money | None) -> payment_events_pb2.PaymentRefunded:
     """Return the event of a payment that was given back; without an amount when none had been taken."""
     return payment_events_pb2.PaymentRefunded(
         order_id=str(value.order_id),
-        amount=money(amount),
-        refund_time=_now(),
+        amount=money(amount) if amount else None,
+        refund_time=now(),
         customer_id=str(value.customer_id or ""),
     )
-
-
-def _now() -> Timestamp:
-    return timestamp(datetime.now(UTC))
