@@ -9,6 +9,8 @@ from meshmart.identity.v1.customer_pb2 import Session as SessionMessage
 from meshmart.identity.v1.identity_service_pb2 import (
     CreateSessionRequest,
     CreateSessionResponse,
+    GetContactRequest,
+    GetContactResponse,
     GetCustomerRequest,
     GetCustomerResponse,
     GetJsonWebKeySetRequest,
@@ -60,6 +62,11 @@ class IdentityApi(identity_service_pb2_grpc.IdentityServiceServicer):
         caller_id = UUID(current_principal().subject)
         customer = await domain.get_customer(self._store, caller_id, UUID(request.customer_id))
         return GetCustomerResponse(customer=customer_message(customer))
+
+    async def GetContact(self, request: GetContactRequest, context: Any) -> GetContactResponse:
+        """Return how to reach a customer."""
+        contact = await domain.get_contact(self._store, UUID(request.customer_id))
+        return GetContactResponse(email=contact.email, display_name=contact.display_name)
 
     async def CreateSession(self, request: CreateSessionRequest, context: Any) -> CreateSessionResponse:
         """Sign a customer in."""

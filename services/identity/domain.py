@@ -63,6 +63,14 @@ class Customer:
 
 
 @dataclass(frozen=True, slots=True)
+class Contact:
+    """How to reach a customer."""
+
+    email: str
+    display_name: str
+
+
+@dataclass(frozen=True, slots=True)
 class Account:
     """What signing in needs to know of a customer."""
 
@@ -140,8 +148,20 @@ async def get_customer(customers: Customers, caller_id: UUID, customer_id: UUID)
     """Return the caller's own record. Somebody else's is as good as none."""
     customer = await customers.find_customer(customer_id) if customer_id == caller_id else None
     if customer is None:
-        raise CustomerNotFound("no such customer", metadata={"customer_id": str(customer_id)})
+        raise _no_such_customer(customer_id)
     return customer
+
+
+async def get_contact(customers: Customers, customer_id: UUID) -> Contact:
+    """Return how to reach a customer."""
+    customer = await customers.find_customer(customer_id)
+    if customer is None:
+        raise _no_such_customer(customer_id)
+    return Contact(customer.email, customer.display_name)
+
+
+def _no_such_customer(customer_id: UUID) -> CustomerNotFound:
+    return CustomerNotFound("no such customer", metadata={"customer_id": str(customer_id)})
 
 
 async def sign_in(customers: Customers, passwords: Passwords, email: str, password: str) -> Account:

@@ -6,8 +6,14 @@ from uuid import uuid4
 import pytest
 from meshmart.identity.v1.customer_events_pb2 import CustomerRegistered
 from meshmart.identity.v1.customer_pb2 import Customer
-from meshmart.identity.v1.identity_service_pb2 import GetCustomerRequest, RegisterCustomerRequest
+from meshmart.identity.v1.identity_service_pb2 import (
+    GetContactRequest,
+    GetContactResponse,
+    GetCustomerRequest,
+    RegisterCustomerRequest,
+)
 
+from services.chassis.redaction import redacted_text
 from tests.identity.conftest import PASSWORD, Identity
 from tests.support.refusals import refused
 
@@ -102,6 +108,24 @@ async def test_somebody_elses_record_is_not_found_like_an_unknown_one(identity):
 async def test_nobody_sees_a_record_without_a_token(identity, token, reason):
     with refused("UNAUTHENTICATED", reason):
         await _get(identity, str(uuid4()), token)
+
+
+async def test_a_service_learns_how_to_reach_a_customer(identity):
+    customer = await identity.register()
+    contact = await identity.stub.GetContact(GetContactRequest(customer_id=customer.id))
+    assert (contact.email, contact.display_name) == ("ann@example.com", "Ann")
+
+
+async def test_nobody_can_be_reached_who_is_no_customer(identity):
+    customer_id = str(uuid4())
+    with refused("NOT_FOUND", "CUSTOMER_NOT_FOUND") as told:
+        await identity.stub.GetContact(GetContactRequest(customer_id=customer_id))
+    assert told.metadata == {"customer_id": customer_id}
+
+
+def test_how_to_reach_a_customer_is_not_logged():
+    answer = GetContactResponse(email="ann@example.com", display_name="Ann")
+    assert redacted_text(answer) == ""
 
 
 async def test_passwords_are_stored_as_argon2id_only(identity, database):
