@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from scripts.local_run.ports import SERVICES, STATELESS, Ports
-from scripts.local_run.secrets import STAFF_EMAIL, Secrets
+from scripts.local_run.secrets import OPERATOR, STAFF_EMAIL, Secrets
 
 
 def database_url(admin_url: str, service: str, secrets: Secrets) -> str:
@@ -31,9 +31,22 @@ def environment(hosted: Iterable[str], ports: Ports, secrets: Secrets, admin_url
 
 def exports(ports: Ports, secrets: Secrets, admin_url: str) -> str:
     """Return lines for a shell that runs `python -m services ...` by hand: all of it, and free ports to listen on."""
-    listen = dict.fromkeys(("MESHMART_GRPC_LISTEN", "MESHMART_HTTP_LISTEN"), "127.0.0.1:0")
-    values = {**listen, **_told(tuple(SERVICES), ports, secrets, admin_url)}
+    values = {**_by_hand(ports, secrets, admin_url), **_operator(secrets)}
     return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in values.items())
+
+
+def operator_environment(ports: Ports, secrets: Secrets, admin_url: str) -> dict[str, str]:
+    """Return the environment of `python -m services events`: every database, and the operator's way to the broker."""
+    return {**_inherited(os.environ), **_by_hand(ports, secrets, admin_url), **_operator(secrets)}
+
+
+def _by_hand(ports: Ports, secrets: Secrets, admin_url: str) -> dict[str, str]:
+    listen = dict.fromkeys(("MESHMART_GRPC_LISTEN", "MESHMART_HTTP_LISTEN"), "127.0.0.1:0")
+    return {**listen, **_told(tuple(SERVICES), ports, secrets, admin_url)}
+
+
+def _operator(secrets: Secrets) -> dict[str, str]:
+    return {"MESHMART_OPERATOR_NATS_PASSWORD": secrets.nats(OPERATOR)}
 
 
 def _told(services: Iterable[str], ports: Ports, secrets: Secrets, admin_url: str) -> dict[str, str]:

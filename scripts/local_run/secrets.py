@@ -10,6 +10,8 @@ from pathlib import Path
 from scripts.local_run.ports import SERVICES, STATELESS
 
 STAFF_EMAIL = "staff@meshmart.example"
+OPERATOR = "operator"
+"""The broker's user of `python -m services events`."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Secrets:
         return self.values[f"database_{service}"]
 
     def nats(self, user: str) -> str:
-        """Password of a service at NATS."""
+        """Password of a service, or of the operator, at NATS."""
         return self.values[f"nats_{user}"]
 
 
@@ -53,7 +55,7 @@ def load_secrets(state: Path) -> Secrets:
 
 
 def _names() -> Iterator[str]:
-    yield from ("postgres", "staff", "key_encryption")
+    yield from ("postgres", "staff", "key_encryption", f"nats_{OPERATOR}")
     for service in SERVICES:
         if service not in STATELESS:
             yield from (f"database_{service}", f"nats_{service}")

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from scripts.local_run.environment import database_url, environment, exports
+from scripts.local_run.environment import database_url, environment, exports, operator_environment
 from scripts.local_run.envoy import Envoy, configuration
 from scripts.local_run.journal import Journal
 from scripts.local_run.keeper import Keeper
@@ -20,7 +20,7 @@ from scripts.local_run.postgres import Postgres
 from scripts.local_run.process import ROOT, ServiceProcess
 from scripts.local_run.program import ProgramError
 from scripts.local_run.provision import close_common, provision
-from scripts.local_run.secrets import Secrets, load_secrets, write_for_owner
+from scripts.local_run.secrets import OPERATOR, Secrets, load_secrets, write_for_owner
 
 PERMISSIONS = ROOT / "gen" / "mesh" / "nats_permissions.json"
 ONE_PROCESS = "services"
@@ -80,6 +80,10 @@ class Shop:
     def environment(self, *services: str) -> dict[str, str]:
         """Return the environment for `python -m services ...` on behalf of services; of all when none is named."""
         return environment(services or SERVICES, self.ports, self.secrets, self.admin_url)
+
+    def operator_environment(self) -> dict[str, str]:
+        """Return the environment for `python -m services events ...`."""
+        return operator_environment(self.ports, self.secrets, self.admin_url)
 
     def log(self, name: str) -> Path:
         """Return the log file of a part."""
@@ -145,7 +149,7 @@ class Shop:
         permissions = json.loads(PERMISSIONS.read_text())["permissions"]
         users: list[User] = [
             {"user": name, "password": self.secrets.nats(name), "permissions": permissions[name]}
-            for name in SERVICES
+            for name in (*SERVICES, OPERATOR)
             if name not in STATELESS
         ]
         return Nats(self.state / "nats", self.log("nats"), users, self.ports.nats)

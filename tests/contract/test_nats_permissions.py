@@ -7,7 +7,7 @@ import re
 
 import nats
 import pytest
-from nats.js.api import ConsumerConfig, StreamConfig
+from nats.js.api import ConsumerConfig, DeliverPolicy, StreamConfig
 
 from scripts.local_run.program import Program
 from scripts.local_run.wheels import find_binary
@@ -17,9 +17,11 @@ from tests.contract.compiling import our_contract
 MADE = generate(our_contract())
 STREAMS = {entry["publisher"]: entry for entry in json.loads(MADE["streams.json"])["streams"]}
 CONSUMERS = {entry["config"]["name"]: entry for entry in json.loads(MADE["consumers.json"])["consumers"]}
+DEAD = {entry["service"]: entry for entry in json.loads(MADE["dead_letters.json"])["dead_letters"]}
 USERS = list(json.loads(MADE["nats_permissions.json"])["permissions"])
 ORDER_STREAM, CONFIRMED = "meshmart_order_v1", "meshmart.order.v1.OrderConfirmed"
 DURABLE = "payment_OrderConfirmed"
+DEAD_STREAM, REDRIVEN = "meshmart_dead_payment", "meshmart.redriven.payment.OrderConfirmed"
 
 # What each user may not send, by what they would gain from it.
 FORBIDDEN = {
@@ -50,6 +52,38 @@ FORBIDDEN = {
     ),
     "payment acknowledges for inventory": ("payment", f"$JS.ACK.{ORDER_STREAM}.inventory_OrderConfirmed.1.1.1.1.1"),
     "catalog hears of orders": ("catalog", f"$JS.API.STREAM.INFO.{ORDER_STREAM}"),
+    "payment parks in the name of order": ("payment", "meshmart.dead.order.PaymentCaptured"),
+    "payment makes the dead letters of order": ("payment", "$JS.API.STREAM.CREATE.meshmart_dead_order"),
+    "payment redrives itself": ("payment", REDRIVEN),
+    "order redrives payment": ("order", REDRIVEN),
+    "payment reads its dead letters": ("payment", f"$JS.API.STREAM.MSG.GET.{DEAD_STREAM}"),
+    "payment deletes its dead letters": ("payment", f"$JS.API.STREAM.MSG.DELETE.{DEAD_STREAM}"),
+    "payment hears its dead letters through its durable": (
+        "payment",
+        f"$JS.API.CONSUMER.CREATE.{DEAD_STREAM}.payment_redriven.meshmart.dead.payment.*",
+    ),
+    "order takes what was given back to payment": (
+        "order",
+        f"$JS.API.CONSUMER.MSG.NEXT.{DEAD_STREAM}.payment_redriven",
+    ),
+    "catalog, which consumes nothing, parks": ("catalog", "meshmart.dead.catalog.Anything"),
+    "the operator publishes an event": ("operator", f"{CONFIRMED}.0"),
+    "the operator parks": ("operator", "meshmart.dead.payment.OrderConfirmed"),
+    "the operator redrives a service that consumes nothing": ("operator", "meshmart.redriven.catalog.Anything"),
+    "the operator deletes an event": ("operator", f"$JS.API.STREAM.MSG.DELETE.{ORDER_STREAM}"),
+    "the operator empties dead letters": ("operator", f"$JS.API.STREAM.PURGE.{DEAD_STREAM}"),
+    "the operator makes a stream": ("operator", "$JS.API.STREAM.CREATE.anything"),
+    "the operator changes a durable": (
+        "operator",
+        f"$JS.API.CONSUMER.CREATE.{ORDER_STREAM}.{DURABLE}.{CONFIRMED}.*",
+    ),
+    "the operator changes a durable that only the request names": (
+        "operator",
+        f"$JS.API.CONSUMER.CREATE.{ORDER_STREAM}",
+    ),
+    "the operator deletes a durable": ("operator", f"$JS.API.CONSUMER.DELETE.{ORDER_STREAM}.{DURABLE}"),
+    "the operator takes messages from payment": ("operator", f"$JS.API.CONSUMER.MSG.NEXT.{ORDER_STREAM}.{DURABLE}"),
+    "the operator acknowledges for payment": ("operator", f"$JS.ACK.{ORDER_STREAM}.{DURABLE}.1.1.1.1.1"),
     "storefront, which neither publishes nor consumes, says anything": ("storefront", "anything"),
 }
 UNHEARD = {
@@ -57,6 +91,8 @@ UNHEARD = {
     "an event past the stream": ("payment", f"{CONFIRMED}.*"),
     "everything": ("order", ">"),
     "what the server says": ("order", "$JS.EVENT.>"),
+    "the inbox of a service, by the operator": ("operator", "_INBOX_payment.>"),
+    "events past their streams, by the operator": ("operator", "meshmart.>"),
 }
 
 
@@ -134,6 +170,44 @@ async def test_a_service_publishes_and_consumes_what_the_contract_says(users):
     assert (await payment.jetstream.consumer_info(ORDER_STREAM, DURABLE)).num_ack_pending == 0
     assert order.refusals.empty()
     assert payment.refusals.empty()
+
+
+async def test_a_service_parks_and_an_operator_gives_back(users):
+    payment, operator = users["payment"], users["operator"]
+    await payment.jetstream.add_stream(StreamConfig.from_response(dict(DEAD["payment"]["stream"])))
+    durable = ConsumerConfig.from_response(dict(DEAD["payment"]["consumer"]))
+    await payment.jetstream.add_consumer(DEAD_STREAM, durable)
+    parked = await payment.jetstream.publish("meshmart.dead.payment.OrderConfirmed", b"poison")
+
+    found = await operator.jetstream.get_msg(DEAD_STREAM, parked.seq)
+    await operator.jetstream.publish(REDRIVEN, found.data)
+    await operator.jetstream.delete_msg(DEAD_STREAM, parked.seq)
+
+    subscription = await payment.jetstream.pull_subscribe_bind("payment_redriven", DEAD_STREAM)
+    (message,) = await subscription.fetch(10, timeout=1)
+    assert message.data == b"poison"
+    await message.ack_sync(timeout=5)
+    assert (await operator.jetstream.consumer_info(DEAD_STREAM, "payment_redriven")).num_pending == 0
+    assert operator.refusals.empty()
+    assert payment.refusals.empty()
+
+
+async def test_an_operator_reads_any_stream_through_a_consumer_of_its_own(users):
+    order, operator = users["order"], users["operator"]
+    await order.jetstream.add_stream(StreamConfig.from_response(dict(STREAMS["order"]["config"])))
+    acknowledged = await order.jetstream.publish(f"{CONFIRMED}.7", b"one")
+    reader = ConsumerConfig(
+        name="operator_0",
+        filter_subject="meshmart.>",
+        opt_start_seq=acknowledged.seq,
+        deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
+    )
+    await operator.jetstream.add_consumer(ORDER_STREAM, reader)
+    subscription = await operator.jetstream.pull_subscribe_bind("operator_0", ORDER_STREAM)
+    (message,) = await subscription.fetch(1, timeout=5)
+    assert message.data == b"one"
+    await operator.jetstream.delete_consumer(ORDER_STREAM, "operator_0")
+    assert operator.refusals.empty()
 
 
 @pytest.mark.parametrize(("name", "subject"), FORBIDDEN.values(), ids=FORBIDDEN)

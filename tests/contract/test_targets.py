@@ -17,6 +17,7 @@ TEXTS = [
     "envoy.json",
     "streams.json",
     "consumers.json",
+    "dead_letters.json",
     "nats_permissions.json",
     "nats_authorization.conf",
     "openapi.yaml",

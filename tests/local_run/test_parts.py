@@ -7,6 +7,7 @@ from importlib import import_module
 
 import pytest
 
+from scripts.local_run.environment import environment, exports, operator_environment
 from scripts.local_run.ports import SERVICES, STATELESS, Ports, PortTakenError, free_base
 from scripts.local_run.program import Program, ProgramError
 from scripts.local_run.secrets import load_secrets
@@ -53,3 +54,11 @@ def test_a_program_that_is_never_ready_is_stopped(tmp_path):
     with pytest.raises(ProgramError, match="sloth was not ready within"):
         program.start(lambda _: False, timeout=0.1)
     assert not program.running
+
+
+def test_only_who_runs_commands_by_hand_is_told_the_operators_password(tmp_path):
+    secrets, variable = load_secrets(tmp_path), "MESHMART_OPERATOR_NATS_PASSWORD"
+    parts = (Ports(), secrets, "postgresql://admin@/postgres?host=/tmp")
+    assert all(variable not in environment([name], *parts) for name in SERVICES)
+    assert operator_environment(*parts)[variable] == secrets.nats("operator")
+    assert f"export {variable}=" in exports(*parts)

@@ -15,6 +15,7 @@ from scripts.local_run.nats import Nats
 PASSWORD = "test"
 SERVICES = (
     "identity", "catalog", "inventory", "payment", "order", "notification", "analytics", "inference", "storefront",
+    "operator",
 )  # fmt: skip
 
 
@@ -33,7 +34,7 @@ class Broker:
 
 @pytest.fixture(scope="session")
 def nats_server() -> Iterator[Broker]:
-    """Return a running NATS where `admin` and every service (user = name) may do everything.
+    """Return a running NATS where `admin`, `operator` and every service (user = name) may do everything.
 
     Tests may so use contracts of their own; the system tests run with the permissions of the real contract.
     """
