@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any
 
 import grpc
 import psycopg
@@ -16,6 +17,7 @@ from services.chassis.contract import MethodContract, service_of
 from services.chassis.database import Database
 from services.chassis.event_path import EventPath
 from services.chassis.exchange import Guards
+from services.chassis.failpoints import around
 from services.chassis.health import Report, State
 from services.chassis.housekeeping import keep_clean
 from services.chassis.keys import fetcher
@@ -26,7 +28,7 @@ from services.chassis.pipeline import handlers_of
 from services.chassis.process import Process, StartError
 from services.chassis.reporting import Reporter
 from services.chassis.runtime import Runtime
-from services.chassis.service import Components, Service, Task
+from services.chassis.service import Components, Consumer, Service, Task
 from services.chassis.settings import ServiceSettings
 from services.chassis.streams import OpenStreams
 
@@ -96,10 +98,16 @@ async def host(
 
 
 def _events(service: Service, components: Components, runtime: Runtime, process: Process) -> EventPath:
+    consumers = [_between_failpoints(service.name, consumer) for consumer in components.consumers]
     try:
-        return EventPath(service.name, runtime.settings, process, runtime.outbox, components.consumers)
+        return EventPath(service.name, runtime.settings, process, runtime.outbox, consumers)
     except ValueError as error:
         raise StartError(str(error)) from None
+
+
+def _between_failpoints(service: str, consumer: Consumer[Any]) -> Consumer[Any]:
+    name = f"{service}_{consumer.event.DESCRIPTOR.name}"
+    return replace(consumer, handle=around(f"consumer.{{}}.{name}", consumer.handle))
 
 
 async def _database(service: Service, settings: ServiceSettings, stack: AsyncExitStack) -> Database:

@@ -9,6 +9,7 @@ from services.chassis.call import Call
 from services.chassis.deadline import TimeLimit
 from services.chassis.entry import Plain
 from services.chassis.exchange import Context, Guards, Inbound, open_call, read_request, refuse, refuse_late
+from services.chassis.failpoints import around
 from services.chassis.methods import Method
 from services.chassis.replay import Handle, replaying
 
@@ -40,7 +41,7 @@ def unary(method: Method, guards: Guards) -> Plain:
 def _answer(method: Method, guards: Guards) -> Callable[[bytes, str | None, Call, Context], Awaitable[bytes]]:
     authorize = guards.authenticator.gate(method.contract.access)
     admission = guards.admission
-    handle = _handle(method, guards)
+    handle = around(f"rpc.{{}}.{method.contract.full_name.rpartition('/')[2]}", _handle(method, guards))
 
     async def answer(data: bytes, authorization: str | None, call: Call, context: Context) -> bytes:
         call.principal = await authorize(authorization)

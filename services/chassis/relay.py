@@ -18,6 +18,7 @@ import psycopg
 from services.chassis.broker import Broker
 from services.chassis.event_streams import Config, ensure_stream
 from services.chassis.events import Envelope
+from services.chassis.failpoints import failpoint
 from services.chassis.health import Report, State
 from services.chassis.outbox import Outbox
 from services.chassis.outbox_table import Lag, OutboxTable, Row
@@ -128,10 +129,14 @@ class Relay:
             await self._back_off(table, str(error))
             return False
         rows = await table.unpublished(BATCH)
+        if rows:
+            await failpoint("relay.before_publish")
         errors = await publisher.publish([self._message(row) for row in rows])
         taken = [row.position for row, error in zip(rows, errors, strict=True) if not error]
         if taken:
+            await failpoint("relay.after_publish")
             await table.mark(taken)
+            await failpoint("relay.after_mark")
             self.published += len(taken)
         if len(taken) < len(rows):
             await self._back_off(table, next(filter(None, errors)))

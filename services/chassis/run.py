@@ -11,6 +11,7 @@ from pkgutil import iter_modules
 import uvloop
 
 import services
+from services.chassis import failpoint_names, failpoints
 from services.chassis.host import Host
 from services.chassis.process import StartError
 from services.chassis.service import Service
@@ -33,7 +34,8 @@ def main(arguments: Sequence[str]) -> int:
     """Run the services that are named, all of them for `all`."""
     if not arguments or "--help" in arguments or "-h" in arguments:
         every = [declaration(name) for name in names()]
-        print(USAGE.format(names=" ".join(names())) + help_text(every))  # noqa: T201  # this is its output
+        text = f"{help_text(every)}\n\n{failpoint_names.help_text()}"
+        print(USAGE.format(names=" ".join(names())) + text)  # noqa: T201  # this is its output
         return 0
     unknown = sorted(set(arguments) - {*names(), "all"})
     if unknown:
@@ -58,6 +60,7 @@ async def serve(chosen: Sequence[Service], process: ProcessSettings, settings: d
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    failpoints.arm(process.failpoints)
     async with Host(chosen, process, settings):
         spare_what_stays()
         await stop.wait()

@@ -14,6 +14,7 @@ from pydantic_settings import (
     SettingsError,
 )
 
+from services.chassis.failpoints import SYNTAX, checked
 from services.chassis.service import Service
 from services.chassis.settings_text import Problem, Says, help_line, problem_of
 
@@ -75,6 +76,9 @@ class ProcessSettings(_Environment):
         le=1,
         validation_alias="OTEL_TRACES_SAMPLER_ARG",
         description="Part of the calls without a traceparent that is traced.",
+    )
+    failpoints: Annotated[str, AfterValidator(checked)] = Field(
+        default="", description=f"Where to die, fail or wait, in tests: {SYNTAX}."
     )
     addresses: Annotated[dict[str, Address], NoDecode] = Field(default_factory=dict, exclude=True)
     """Where the neighbours are; each entry is MESHMART_<NAME>_ADDRESS."""

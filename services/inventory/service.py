@@ -6,6 +6,7 @@ from typing import cast
 from meshmart.inventory.v1.inventory_service_pb2_grpc import add_InventoryServiceServicer_to_server
 from pydantic import Field
 
+from services.chassis.failpoints import around_methods
 from services.chassis.runtime import Runtime
 from services.chassis.service import Components, Service, Servicer, Task
 from services.chassis.settings import ServiceSettings, prefix
@@ -36,7 +37,8 @@ def build(runtime: Runtime) -> Components:
     settings = cast("InventorySettings", runtime.settings)
     stock = StockStore(runtime.database)
     feed = StockFeed(stock, runtime.outbox, interval=settings.publish_interval, sweep_interval=settings.sweep_interval)
-    reservations = Reservations(ReservationStore(runtime.database, hold=settings.hold), feed, runtime.outbox)
+    store = around_methods("reservations", ReservationStore(runtime.database, hold=settings.hold), "expire")
+    reservations = Reservations(store, feed, runtime.outbox)
     api = InventoryApi(stock, reservations, feed, StockWatch(stock, feed, runtime.draining))
 
     async def expire() -> None:

@@ -8,6 +8,7 @@ from meshmart.order.v1.order_service_pb2_grpc import add_OrderServiceServicer_to
 from meshmart.payment.v1.payment_service_pb2_grpc import PaymentServiceStub
 from pydantic import Field, PositiveInt
 
+from services.chassis.failpoints import around_methods
 from services.chassis.runtime import Runtime
 from services.chassis.service import Components, Service, Servicer, Task
 from services.chassis.settings import ServiceSettings, prefix
@@ -46,9 +47,9 @@ def build(runtime: Runtime) -> Components:
     changes = Changes()
     log = OrderLog(store, runtime.outbox, changes)
     saga = OrderSaga(
-        InventoryClient(runtime.stub(InventoryServiceStub)),
-        PaymentClient(runtime.stub(PaymentServiceStub)),
-        log,
+        around_methods("saga", InventoryClient(runtime.stub(InventoryServiceStub)), "reserve", "release"),
+        around_methods("saga", PaymentClient(runtime.stub(PaymentServiceStub)), "authorize", "void"),
+        around_methods("saga", log, "confirm", "turn", "reject"),
         Patience(settings.saga_patience),
         steps_at_once=settings.saga_steps,
     )

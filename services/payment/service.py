@@ -6,6 +6,7 @@ from typing import cast
 from meshmart.payment.v1.payment_service_pb2_grpc import add_PaymentServiceServicer_to_server
 from pydantic import Field
 
+from services.chassis.failpoints import around_methods
 from services.chassis.runtime import Runtime
 from services.chassis.service import Components, Service, Servicer, Task
 from services.chassis.settings import ServiceSettings, prefix
@@ -30,8 +31,8 @@ class PaymentSettings(ServiceSettings):
 def build(runtime: Runtime) -> Components:
     """Build the service."""
     settings = cast("PaymentSettings", runtime.settings)
-    store = PaymentStore(runtime.database, hold=settings.hold)
-    processor = SimulatedProcessor()
+    store = around_methods("payments", PaymentStore(runtime.database, hold=settings.hold), "expire")
+    processor = around_methods("processor", SimulatedProcessor(), "authorize", "capture", "void", "refund")
 
     async def expire() -> None:
         while True:
