@@ -12,10 +12,10 @@ from meshmart.order.v1.order_service_pb2_grpc import OrderServiceServicer
 
 from services.chassis import idempotency, pages
 from services.chassis.call import current_call, current_principal
+from services.chassis.changes import Changes
 from services.chassis.ids import new_id
 from services.chassis.messages import amount, money
 from services.order import domain, messages
-from services.order.changes import Changes
 from services.order.publisher import OrderLog
 from services.order.runner import SagaRunner
 from services.order.store import OrderStore

@@ -6,9 +6,9 @@ from uuid import UUID
 
 from google.protobuf.message import Message
 
+from services.chassis.changes import Changes
 from services.chassis.outbox import Outbox
 from services.order import messages
-from services.order.changes import Changes
 from services.order.domain import Order
 from services.order.store import OrderStore, Saga
 

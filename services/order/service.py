@@ -8,12 +8,12 @@ from meshmart.order.v1.order_service_pb2_grpc import add_OrderServiceServicer_to
 from meshmart.payment.v1.payment_service_pb2_grpc import PaymentServiceStub
 from pydantic import Field, PositiveInt
 
+from services.chassis.changes import Changes
 from services.chassis.failpoints import around_methods
 from services.chassis.runtime import Runtime
 from services.chassis.service import Components, Service, Servicer, Task
 from services.chassis.settings import ServiceSettings, prefix
 from services.order.api import OrderApi
-from services.order.changes import Changes
 from services.order.consumers import OrderConsumers
 from services.order.neighbours import CatalogClient, InventoryClient, PaymentClient
 from services.order.publisher import OrderLog

@@ -7,8 +7,8 @@ from uuid import UUID
 
 from meshmart.order.v1 import order_service_pb2 as pb
 
+from services.chassis.changes import Changes
 from services.order import messages
-from services.order.changes import Changes
 from services.order.domain import Order, ResumeTokenInvalid
 
 PREFIX = "v"

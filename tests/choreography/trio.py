@@ -29,7 +29,7 @@ from services.inventory.reservations import ReservationChangedError, Reservation
 from services.inventory.stock_store import StockStore
 from services.inventory.store import ReservationStore
 from services.order import domain
-from services.order.changes import Changes
+from services.chassis.changes import Changes
 from services.order.consumers import OrderConsumers
 from services.order.publisher import OrderLog
 from services.order.store import OrderStore, saga_of

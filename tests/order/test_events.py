@@ -10,9 +10,9 @@ from meshmart.order.v1.order_pb2 import Order
 from meshmart.payment.v1.payment_events_pb2 import PaymentCaptured, PaymentCaptureFailed, PaymentRefunded
 
 from services.chassis import inbox
+from services.chassis.changes import Changes
 from services.chassis.ids import new_id
 from services.chassis.outbox import Outbox
-from services.order.changes import Changes
 from services.order.consumers import OrderConsumers
 from services.order.domain import OrderNotFound
 from services.order.publisher import OrderLog

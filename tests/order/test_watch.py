@@ -8,8 +8,8 @@ import pytest
 from meshmart.order.v1 import order_service_pb2 as pb
 from meshmart.order.v1.order_pb2 import Order
 
+from services.chassis.changes import Changes
 from services.chassis.ids import new_id
-from services.order.changes import Changes
 from tests.order.conftest import Shop
 from tests.support.serving import refusal_of
 

@@ -1,4 +1,4 @@
-"""Wakes those who wait for a change of an order."""
+"""Wakes those who wait for a change: of an order, of what a customer is told."""
 
 import asyncio
 from collections import defaultdict
@@ -11,29 +11,29 @@ POLL_INTERVAL = 0.25
 
 
 class Changes:
-    """Tells waiters in this process that an order changed."""
+    """Tells waiters in this process that something changed, by its id."""
 
     def __init__(self) -> None:
         """Begin with nobody waiting."""
         self._waiters: dict[UUID, set[asyncio.Event]] = defaultdict(set)
 
-    def announce(self, order_id: UUID) -> None:
-        """Wake all who wait for the order."""
-        for event in self._waiters.get(order_id, ()):
+    def announce(self, changed_id: UUID) -> None:
+        """Wake all who wait for it."""
+        for event in self._waiters.get(changed_id, ()):
             event.set()
 
     @contextmanager
-    def subscribe(self, order_id: UUID) -> Iterator["Subscription"]:
-        """Listen for changes of an order. Changes made before the look that follows are not missed."""
+    def subscribe(self, changed_id: UUID) -> Iterator["Subscription"]:
+        """Listen for changes. Those made before the look that follows are not missed."""
         event = asyncio.Event()
-        self._waiters[order_id].add(event)
+        self._waiters[changed_id].add(event)
         try:
             yield Subscription(event)
         finally:
-            waiting = self._waiters[order_id]
+            waiting = self._waiters[changed_id]
             waiting.discard(event)
             if not waiting:
-                del self._waiters[order_id]
+                del self._waiters[changed_id]
 
 
 class Subscription:
