@@ -12,6 +12,7 @@ import psycopg
 from google.protobuf.message import Message
 
 from services.chassis import inbox
+from services.chassis.changes import Changes
 from services.chassis.consumer import NotYet
 from services.chassis.database import Database
 from services.chassis.delivery import Delivery
@@ -29,7 +30,6 @@ from services.inventory.reservations import ReservationChangedError, Reservation
 from services.inventory.stock_store import StockStore
 from services.inventory.store import ReservationStore
 from services.order import domain
-from services.chassis.changes import Changes
 from services.order.consumers import OrderConsumers
 from services.order.publisher import OrderLog
 from services.order.store import OrderStore, saga_of
