@@ -13,7 +13,7 @@ from scripts.generate.image import VALIDATE, proto_files, run_protoc
 from scripts.generate.stamp import GENERATED, ROOT, STAMP, fingerprint
 
 PROTOS = ROOT / "protos"
-MESH_OPTIONS = "strict,services=analytics+notification+storefront"
+MESH_OPTIONS = "strict,services=storefront"
 
 _SCRATCH = ROOT / "build"
 _CACHE = "__pycache__"

@@ -1,5 +1,7 @@
 """The analytics service's declaration: settings in, objects built."""
 
+from services.analytics.consumers import SalesProjections
+from services.analytics.store import SalesStore
 from services.chassis.runtime import Runtime
 from services.chassis.service import Components, Service
 from services.chassis.settings import ServiceSettings, prefix
@@ -11,9 +13,10 @@ class AnalyticsSettings(ServiceSettings):
     model_config = prefix("analytics")
 
 
-def build(runtime: Runtime) -> Components:  # noqa: ARG001  # nothing yet
+def build(runtime: Runtime) -> Components:
     """Build the service."""
-    return Components(servicers=())
+    read_model = SalesProjections(SalesStore(runtime.database)).read_model()
+    return Components(servicers=(), consumers=read_model.consumers(), read_model=read_model)
 
 
 SERVICE = Service(name="analytics", index=6, settings=AnalyticsSettings, build=build)

@@ -141,7 +141,8 @@ class DurableConsumer(Generic[E]):
     async def _pull(self, client: Client) -> None:
         await ensure_durable(client, self._durable)
         self._note("")
-        pull = Pull(client, self._durable, IN_HAND, lambda message: self._begin(message, pull))
+        in_hand = self._consumer.in_hand or IN_HAND
+        pull = Pull(client, self._durable, in_hand, lambda message: self._begin(message, pull))
         await pull.run()
 
     def _begin(self, message: Msg, pull: Pull) -> None:

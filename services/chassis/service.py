@@ -8,6 +8,7 @@ from google.protobuf.message import Message
 
 if TYPE_CHECKING:
     from services.chassis.consumer import Delivery
+    from services.chassis.generations import ReadModel
     from services.chassis.public_api import PublicApi
     from services.chassis.runtime import Runtime
     from services.chassis.settings import ServiceSettings
@@ -32,6 +33,8 @@ class Consumer(Generic[E]):
 
     event: type[E]
     handle: "Callable[[Delivery[E]], Awaitable[None]]"
+    in_hand: int | None = None
+    """Events that a process works on at once; None: as many as others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,8 @@ class Components:
     """Awaited once, with the database open, before the service serves; an exception stops the start."""
     public_api: "PublicApi | None" = None
     """What reflection and health show at the edge; only the service that the edge sends them to has one."""
+    read_model: "ReadModel | None" = None
+    """What `events replay` builds anew; its consumers stand among `consumers` too."""
 
 
 @dataclass(frozen=True, slots=True)

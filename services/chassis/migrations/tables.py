@@ -50,8 +50,27 @@ CREATE TABLE inbox (
 CREATE INDEX inbox_by_time ON inbox (create_time);
 """
 
+# At most one generation answers and one is being built. Numbers are never used again: a statement that is late may
+# still write to one that was given up.
+GENERATION = """
+CREATE TABLE generation (
+    number integer GENERATED ALWAYS AS IDENTITY,
+    state text NOT NULL CHECK (state IN ('BUILDING', 'CURRENT', 'RETIRED')),
+    create_time timestamptz NOT NULL DEFAULT now(),
+    swap_time timestamptz,
+    CONSTRAINT generation_pkey PRIMARY KEY (number)
+);
+CREATE UNIQUE INDEX generation_by_state ON generation (state) WHERE state <> 'RETIRED';
+INSERT INTO generation (state, swap_time) VALUES ('CURRENT', now());
+"""
+
 
 def create_chassis_tables() -> None:
     """Create idempotency, outbox and inbox. Each service's first migration calls it."""
     for table in (IDEMPOTENCY, OUTBOX, INBOX):
         op.execute(table)
+
+
+def create_generations() -> None:
+    """Create the table of generations with the first. The migration of a read model calls it."""
+    op.execute(GENERATION)
