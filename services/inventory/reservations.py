@@ -67,6 +67,7 @@ class Reservations:
 
     async def _confirm_late(self, order_id: UUID, lines: Sequence[Line], heard: Parameters) -> None:
         if domain.confirmation_is_settled(await self._store.find(order_id)):
+            await self._store.heard(heard)
             return
         taken = await self._store.take_again(order_id, domain.in_order(lines), heard)
         if taken is not None:

@@ -6,6 +6,7 @@ from uuid import UUID
 
 import psycopg
 
+from services.chassis import inbox
 from services.chassis.database import Database
 from services.inventory import statements
 from services.inventory.domain import Line, Reservation, State
@@ -56,6 +57,10 @@ class ReservationStore:
         """Note that the units could not be had again; False if the reservation changed meanwhile."""
         parameters = {**heard, **event, "order_id": order_id}
         return await self._database.one(statements.FAIL_COMMIT, parameters) is not None
+
+    async def heard(self, heard: Parameters) -> None:
+        """Note an event that changes nothing."""
+        await self._database.execute(inbox.INSERT, heard)
 
     async def cancel(self, order_id: UUID, heard: Parameters, event: Parameters) -> list[UUID] | None:
         """Give held or sold units back, or leave a tombstone; once."""

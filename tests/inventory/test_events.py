@@ -91,6 +91,16 @@ async def test_a_reservation_ends(depot, consumers, happenings, state, figures, 
     assert [name for name, _ in await outbox_of(depot.database, order_id)] == events
 
 
+async def test_a_confirmation_that_comes_after_the_cancellation_is_noted_as_heard(depot, consumers):
+    order_id, product_id = new_id(), await depot.product(5)
+    late = confirmed(order_id, product_id)
+    await happen(depot, consumers, order_id, product_id, ["reserve", "cancel"])
+    await consumers.confirmed(late)
+
+    heard = await depot.database.all("SELECT event_id FROM inbox WHERE consumer = %s", (late.consumer,))
+    assert heard == [(late.event_id,)]
+
+
 async def test_the_events_of_an_order_have_rising_versions(depot, consumers):
     order_id, product_id = new_id(), await depot.product(5)
     await happen(depot, consumers, order_id, product_id, ["reserve", "expire", "confirm", "cancel"])
