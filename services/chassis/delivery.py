@@ -56,4 +56,9 @@ def read(message: Msg, event: type[E], consumer: str) -> Delivery[E]:
             consumer=consumer,
         )
     except (KeyError, ValueError, DecodeError) as error:
-        raise MalformedEventError(f"it cannot be read: {error!r}") from error
+        raise MalformedEventError(f"it cannot be read: {_problem(error)}") from error
+
+
+def _problem(error: Exception) -> str:
+    """Say what is wrong, without the value that is."""
+    return f"no {error.args[0]}" if isinstance(error, KeyError) else type(error).__name__

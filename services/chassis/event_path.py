@@ -28,14 +28,14 @@ class EventPath:
         tracing, metrics = process.tracing.service(service), process.metrics.of(service)
         url = settings.database_url.get_secret_value()
         self._broker = broker = Broker(service, process.settings.nats_url, settings.nats_password.get_secret_value())
-        self._relay = relay = Relay(url, outbox, broker, streams_of(service), tracing)
+        published = metrics.counter("outbox_published_events", "Events published since the start.")
+        self._relay = relay = Relay(url, outbox, broker, streams_of(service), tracing, published)
         self._consumers = Consumers(broker, consumers, tracing, metrics, process.logs)
         process.health.depend(service, "broker", broker.report)
         process.health.depend(service, "outbox", relay.report)
         metrics.gauge("outbox_waiting_events", "Events written and not published.", lambda: relay.lag.rows)
         metrics.gauge("outbox_oldest_waiting_seconds", "Age of the oldest of them.", lambda: relay.lag.seconds)
         metrics.gauge("outbox_relay_active", "1 where this process publishes.", lambda: float(relay.active))
-        metrics.gauge("outbox_published_events", "Events published since the start.", lambda: relay.published)
 
     async def start(self) -> None:
         """Begin; broker and streams may come later."""

@@ -69,28 +69,35 @@ def durable_of(service: str, event: type[Message]) -> Durable:
 async def ensure_stream(client: Client, config: Config) -> None:
     """Create a stream, or give the one there is its configuration. Raises nats.errors.Error."""
     try:
-        await _ask(client, f"STREAM.CREATE.{config['name']}", config)
+        await ask(client, f"STREAM.CREATE.{config['name']}", config)
     except APIError as error:
         if error.err_code != _STREAM_EXISTS:
             raise
-        await _ask(client, f"STREAM.UPDATE.{config['name']}", config)
+        await ask(client, f"STREAM.UPDATE.{config['name']}", config)
 
 
 async def ensure_durable(client: Client, durable: Durable) -> None:
     """Create a durable consumer, or give the one there is its configuration. Raises NotFoundError without a stream."""
     body = {"stream_name": durable.stream, "config": durable.config}
-    await _ask(client, f"CONSUMER.CREATE.{durable.stream}.{durable.name}.{durable.subject}", body)
+    await ask(client, f"CONSUMER.CREATE.{durable.stream}.{durable.name}.{durable.subject}", body)
 
 
-async def _ask(client: Client, operation: str, body: Config) -> None:
+async def ask(client: Client, operation: str, body: Config | None = None) -> Config:
+    """Return what JetStream answers. Raises nats.errors.Error."""
+    return await request(client, f"$JS.API.{operation}", json.dumps(body or {}).encode())
+
+
+async def request(client: Client, subject: str, data: bytes, headers: dict[str, str] | None = None) -> Config:
+    """Return what JetStream answers to a request or a publish. Raises nats.errors.Error."""
     try:
-        reply = await client.request(f"$JS.API.{operation}", json.dumps(body).encode(), timeout=_TIMEOUT)
+        reply = await client.request(subject, data, timeout=_TIMEOUT, headers=headers)
     except TimeoutError:
-        # NATS answers a request that is not permitted with silence.
-        raise nats.errors.Error(f"nats: no answer to {operation}") from None
-    answer = json.loads(reply.data)
+        # NATS answers what is not permitted with silence.
+        raise nats.errors.Error(f"nats: no answer to {subject}") from None
+    answer: Config = json.loads(reply.data)
     if "error" in answer:
         APIError.from_error(answer["error"])  # raises
+    return answer
 
 
 def _named(consumers: frozenset[str]) -> str:

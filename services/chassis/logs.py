@@ -14,7 +14,10 @@ from uuid import UUID
 from google.protobuf.message import Message
 
 from services.chassis.call import current_call
+from services.chassis.error_text import comes_from_database, trace
 from services.chassis.redaction import redacted_text
+
+ExceptionInfo = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
 
 _FLUSH_SECONDS: Final = 0.05
 _FLUSH_BYTES: Final = 32_768
@@ -169,6 +172,11 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
         return json.dumps(entry, default=str)
+
+    def formatException(self, ei: ExceptionInfo) -> str:
+        """Return the lines of an exception; those of PostgreSQL would quote keys."""
+        error = ei[1]
+        return trace(error) if error and comes_from_database(error) else super().formatException(ei)
 
 
 class _Handler(logging.Handler):

@@ -16,10 +16,12 @@ import nats.errors
 import psycopg
 
 from services.chassis.broker import Broker
+from services.chassis.error_text import describe
 from services.chassis.event_streams import Config, ensure_stream
 from services.chassis.events import Envelope
 from services.chassis.failpoints import failpoint
 from services.chassis.health import Report, State
+from services.chassis.metrics import Counter
 from services.chassis.outbox import Outbox
 from services.chassis.outbox_table import Lag, OutboxTable, Row
 from services.chassis.publisher import Message, Publisher
@@ -42,10 +44,16 @@ LAG_LIMIT: Final = Lag(rows=1000, seconds=10.0)
 class Relay:
     """The relay of one service."""
 
-    def __init__(
-        self, database_url: str, outbox: Outbox, broker: Broker, streams: Sequence[Config], tracing: ServiceTracing
+    def __init__(  # noqa: PLR0913, PLR0917  # built in one place
+        self,
+        database_url: str,
+        outbox: Outbox,
+        broker: Broker,
+        streams: Sequence[Config],
+        tracing: ServiceTracing,
+        published: Counter | None = None,
     ) -> None:
-        """Say where the events are, over what they go, and which streams there must be."""
+        """Say where the events are, over what they go, which streams there must be, and what counts them."""
         self._url, self._outbox, self._broker, self._streams = database_url, outbox, broker, streams
         self._tracing = tracing
         self._publisher: Publisher | None = None
@@ -56,7 +64,7 @@ class Relay:
         """Whether this is the relay that publishes."""
         self.lag = Lag()
         """What waits to be published, as far as this relay knows: nothing while it stands by."""
-        self.published = 0
+        self._published = published or Counter()
 
     async def start(self) -> None:
         """Begin to publish, or to stand by."""
@@ -95,7 +103,7 @@ class Relay:
                     await self._stand_by(table)
                     await self._publish_all(table)
             except psycopg.Error as error:
-                self._note(f"the database: {error}")
+                self._note(f"the database: {describe(error)}")
                 await self._pause(RETRY)
             except Exception:
                 logger.exception("the relay failed", extra={"fields": {"service": self._broker.service}})
@@ -137,7 +145,7 @@ class Relay:
             await failpoint("relay.after_publish")
             await table.mark(taken)
             await failpoint("relay.after_mark")
-            self.published += len(taken)
+            self._published.inc(len(taken))
         if len(taken) < len(rows):
             await self._back_off(table, next(filter(None, errors)))
             return False

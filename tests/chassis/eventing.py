@@ -1,6 +1,7 @@
 """A database with the chassis's tables, and the parts of the event path joined as a host joins them."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -107,11 +108,11 @@ async def consumer(
 
 def outcomes(metrics: Metrics) -> dict[str, int]:
     """Return how many events had which outcome."""
-    found = {}
+    found: Counter[str] = Counter()
     for line in metrics.text().decode().splitlines():
         if line.startswith("events_handled_total"):
-            found[line.split('outcome="')[1].split('"')[0]] = int(float(line.rsplit(" ", 1)[1]))
-    return found
+            found[line.split('outcome="')[1].split('"')[0]] += int(float(line.rsplit(" ", 1)[1]))
+    return {outcome: count for outcome, count in found.items() if count}
 
 
 async def messages(client: Client, stream: str = STREAM) -> list[Any]:
