@@ -39,7 +39,7 @@ class Kept:
     held: bool = False
     """Whether it stays down until somebody restarts it."""
     restarts: int = 0
-    backoff: float = _FIRST_BACKOFF
+    backoff: float = 0.0
     started: float = 0.0
     ready: asyncio.Event = field(default_factory=asyncio.Event)
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -48,7 +48,7 @@ class Kept:
     def next_backoff(self) -> float:
         """Return how long to wait before the next start: longer each time, unless it had been running steadily."""
         steady = time.monotonic() - self.started > _STEADY
-        self.backoff = _FIRST_BACKOFF if steady else min(2 * self.backoff, _LAST_BACKOFF)
+        self.backoff = _FIRST_BACKOFF if steady else min(max(2 * self.backoff, _FIRST_BACKOFF), _LAST_BACKOFF)
         return self.backoff
 
 
@@ -83,6 +83,10 @@ class Keeper:
             kept.held = False
             await asyncio.to_thread(kept.part.stop)
             await self._start(kept)
+
+    def hurry(self, name: str) -> None:
+        """Wait before the next start of a part no longer than before its first."""
+        self.parts[name].backoff = 0.0
 
     async def relax(self) -> None:
         """Start nothing again from now on."""

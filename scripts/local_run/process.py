@@ -17,6 +17,7 @@ class ServiceProcess:
     def __init__(self, names: Sequence[str], log: Path, http_port: int, environment: Mapping[str, str]) -> None:
         """Say what it hosts and where its probes will listen."""
         self._ready_url = f"http://127.0.0.1:{http_port}/readyz"
+        self._environment = environment
         self.program = Program(
             log.stem,
             [sys.executable, "-m", "services", *names],
@@ -25,6 +26,10 @@ class ServiceProcess:
             directory=ROOT,
             poll=0.05,
         )
+
+    def tell(self, environment: Mapping[str, str]) -> None:
+        """Have more in its environment, or other values, from the next start on."""
+        self.program.environment = {**self._environment, **environment}
 
     def start(self) -> None:
         """Start the process; return once it serves."""

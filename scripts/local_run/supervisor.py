@@ -38,6 +38,7 @@ class Shop:
         self._journal = Journal(self.state)
         self._keeper = Keeper(self._journal.write)
         self._secrets: Secrets | None = None
+        self._processes: Mapping[str, ServiceProcess] = {}
 
     async def __aenter__(self) -> Self:
         """Start the shop; what has started is stopped again when something does not."""
@@ -110,6 +111,11 @@ class Shop:
         """Stop a part in its own way if it runs, and start it; return when it is ready."""
         await self._keeper.restart(self.part_of(name))
 
+    def tell(self, name: str, environment: Mapping[str, str]) -> None:
+        """Give the process of a service this environment besides its own, from its next start on; `{}` takes it back."""
+        self._processes[self.part_of(name)].tell(environment)
+        self._keeper.hurry(self.part_of(name))
+
     async def ready(self, name: str) -> None:
         """Return once a part is ready, for example after `kill`; bound it with `asyncio.timeout`."""
         await self._keeper.parts[self.part_of(name)].ready.wait()
@@ -122,7 +128,8 @@ class Shop:
         await asyncio.gather(self._start_databases(), self._keeper.add("nats", self._nats()))
         write_for_owner(self._exports, exports(self.ports, self.secrets, self.admin_url))
         await asyncio.to_thread(self._migrate)
-        await asyncio.gather(*(self._keeper.add(name, part) for name, part in self._services().items()))
+        self._processes = self._services()
+        await asyncio.gather(*(self._keeper.add(name, part) for name, part in self._processes.items()))
         await self._keeper.add("edge", self._edge())
 
     async def stop(self) -> None:
