@@ -71,6 +71,11 @@ def durable(service: str, event: Event) -> str:
     return f"{service}_{event.name}"
 
 
+def replay(service: str, event: Event) -> str:
+    """Return the name of the consumer through which a service reads all of an event again."""
+    return f"{durable(service, event)}_replay"
+
+
 def subject(event: Event) -> str:
     """Return the subjects of an event, over all partitions."""
     return f"{event.full_name}.*"

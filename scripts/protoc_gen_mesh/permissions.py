@@ -36,6 +36,10 @@ def _service(service: str, contract: Contract) -> Permissions:
         subjects += _consuming(
             jetstream.stream(event.package), jetstream.durable(service, event), jetstream.subject(event)
         )
+        if event.replayable:
+            subjects += _replaying(
+                jetstream.stream(event.package), jetstream.replay(service, event), jetstream.subject(event)
+            )
     if consumed:
         subjects += _parking(DeadLetters(service, contract.root))
     return _user(service, subjects)
@@ -52,6 +56,15 @@ def _consuming(stream: str, durable: str, subject: str) -> list[str]:
         f"$JS.API.CONSUMER.INFO.{stream}.{durable}",
         f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{durable}",
         f"$JS.ACK.{stream}.{durable}.>",
+    ]
+
+
+def _replaying(stream: str, reader: str, subject: str) -> list[str]:
+    """Return what it takes to read an event's history again, without acknowledging any of it."""
+    return [
+        f"$JS.API.CONSUMER.CREATE.{stream}.{reader}.{subject}",
+        f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{reader}",
+        f"$JS.API.CONSUMER.DELETE.{stream}.{reader}",
     ]
 
 

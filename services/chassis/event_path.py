@@ -5,7 +5,8 @@ from typing import Any
 
 from services.chassis.broker import Broker
 from services.chassis.consumer import Consumers
-from services.chassis.event_streams import streams_of
+from services.chassis.event_streams import durable_of, streams_of
+from services.chassis.freshness import Freshness
 from services.chassis.outbox import Outbox
 from services.chassis.process import Process
 from services.chassis.relay import Relay
@@ -23,6 +24,7 @@ class EventPath:
         process: Process,
         outbox: Outbox,
         consumers: Sequence[Consumer[Any]],
+        freshness: Freshness,
     ) -> None:
         """Build it. Raises ValueError if a contract does not name the service as a consumer."""
         tracing, metrics = process.tracing.service(service), process.metrics.of(service)
@@ -31,6 +33,7 @@ class EventPath:
         published = metrics.counter("outbox_published_events", "Events published since the start.")
         self._relay = relay = Relay(url, outbox, broker, streams_of(service), tracing, published)
         self._consumers = Consumers(broker, consumers, tracing, metrics, process.logs)
+        freshness.watch(broker, [durable_of(service, consumer.event) for consumer in consumers])
         process.health.depend(service, "broker", broker.report)
         process.health.depend(service, "outbox", relay.report)
         metrics.gauge("outbox_waiting_events", "Events written and not published.", lambda: relay.lag.rows)

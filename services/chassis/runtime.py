@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import grpc
 
+from services.chassis.freshness import Freshness
 from services.chassis.metrics import ServiceMetrics
 from services.chassis.settings import ServiceSettings
 
@@ -32,6 +33,8 @@ class Runtime:
     """Set when the process is shutting down: streams that only wait must end."""
     database_or_none: "Database | None" = None
     outbox_or_none: "Outbox | None" = None
+    freshness: Freshness = field(default_factory=Freshness)
+    """Up to when the events are handled that the service hears."""
 
     @property
     def database(self) -> "Database":

@@ -8,6 +8,7 @@ from google.protobuf.message import Message
 
 if TYPE_CHECKING:
     from services.chassis.consumer import Delivery
+    from services.chassis.database import Database
     from services.chassis.generations import ReadModel
     from services.chassis.public_api import PublicApi
     from services.chassis.runtime import Runtime
@@ -56,8 +57,6 @@ class Components:
     """Awaited once, with the database open, before the service serves; an exception stops the start."""
     public_api: "PublicApi | None" = None
     """What reflection and health show at the edge; only the service that the edge sends them to has one."""
-    read_model: "ReadModel | None" = None
-    """What `events replay` builds anew; its consumers stand among `consumers` too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,3 +71,5 @@ class Service:
     neighbours: tuple[str, ...] = ()
     """Names of the services it calls; only these can be reached."""
     has_database: bool = True
+    read_model: "Callable[[Database], ReadModel] | None" = None
+    """What `events replay` builds anew in the service's database; its consumers are among the components too."""

@@ -35,6 +35,6 @@ SERVICE: Final = Service(
     index=8,
     settings=StorefrontSettings,
     build=build,
-    neighbours=("identity", "catalog", "inventory", "payment", "order"),
+    neighbours=("identity", "catalog", "inventory", "payment", "order", "notification", "analytics"),
     has_database=False,
 )

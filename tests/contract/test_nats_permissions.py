@@ -12,6 +12,8 @@ from nats.js.api import ConsumerConfig, DeliverPolicy, StreamConfig
 from scripts.local_run.program import Program
 from scripts.local_run.wheels import find_binary
 from scripts.protoc_gen_mesh.targets.nats import generate
+from services.chassis.event_streams import Durable
+from services.chassis.history import History
 from tests.contract.compiling import our_contract
 
 MADE = generate(our_contract())
@@ -20,6 +22,7 @@ CONSUMERS = {entry["config"]["name"]: entry for entry in json.loads(MADE["consum
 DEAD = {entry["service"]: entry for entry in json.loads(MADE["dead_letters.json"])["dead_letters"]}
 USERS = list(json.loads(MADE["nats_permissions.json"])["permissions"])
 ORDER_STREAM, CONFIRMED = "meshmart_order_v1", "meshmart.order.v1.OrderConfirmed"
+RESTOCKED = "meshmart.inventory.v1.OrderRestocked"
 DURABLE = "payment_OrderConfirmed"
 DEAD_STREAM, REDRIVEN = "meshmart_dead_payment", "meshmart.redriven.payment.OrderConfirmed"
 
@@ -66,6 +69,24 @@ FORBIDDEN = {
         "order",
         f"$JS.API.CONSUMER.MSG.NEXT.{DEAD_STREAM}.payment_redriven",
     ),
+    "order replays an event that is not replayable": (
+        "order",
+        f"$JS.API.CONSUMER.CREATE.meshmart_inventory_v1.order_OrderRestocked_replay.{RESTOCKED}.*",
+    ),
+    "catalog replays an event that it does not hear": (
+        "catalog",
+        f"$JS.API.CONSUMER.CREATE.{ORDER_STREAM}.catalog_OrderConfirmed_replay.{CONFIRMED}.*",
+    ),
+    "payment replays another event": (
+        "payment",
+        f"$JS.API.CONSUMER.CREATE.{ORDER_STREAM}.{DURABLE}_replay.meshmart.order.v1.OrderPlaced.*",
+    ),
+    "payment replays everything": ("payment", f"$JS.API.CONSUMER.CREATE.{ORDER_STREAM}.{DURABLE}_replay.>"),
+    "payment replays as analytics": (
+        "payment",
+        f"$JS.API.CONSUMER.CREATE.{ORDER_STREAM}.analytics_OrderConfirmed_replay.{CONFIRMED}.*",
+    ),
+    "payment deletes its durable": ("payment", f"$JS.API.CONSUMER.DELETE.{ORDER_STREAM}.{DURABLE}"),
     "catalog, which consumes nothing, parks": ("catalog", "meshmart.dead.catalog.Anything"),
     "the operator publishes an event": ("operator", f"{CONFIRMED}.0"),
     "the operator parks": ("operator", "meshmart.dead.payment.OrderConfirmed"),
@@ -208,6 +229,19 @@ async def test_an_operator_reads_any_stream_through_a_consumer_of_its_own(users)
     assert message.data == b"one"
     await operator.jetstream.delete_consumer(ORDER_STREAM, "operator_0")
     assert operator.refusals.empty()
+
+
+async def test_a_service_reads_the_history_of_a_replayable_event_that_it_hears(users):
+    order, analytics = users["order"], users["analytics"]
+    await order.jetstream.add_stream(StreamConfig.from_response(dict(STREAMS["order"]["config"])))
+    await order.jetstream.publish(f"{CONFIRMED}.7", b"told before")
+
+    durable = Durable(ORDER_STREAM, "analytics_OrderConfirmed", f"{CONFIRMED}.*")
+    async with History(analytics.client, durable) as history:
+        read = [message.data async for batch in history.batches() for message in batch]
+
+    assert read[-1] == b"told before"
+    assert analytics.refusals.empty()
 
 
 @pytest.mark.parametrize(("name", "subject"), FORBIDDEN.values(), ids=FORBIDDEN)
