@@ -2,7 +2,7 @@
 
 import os
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from scripts.local_run.ports import SERVICES, STATELESS, Ports
@@ -26,7 +26,7 @@ def environment(hosted: Iterable[str], ports: Ports, secrets: Secrets, admin_url
         "MESHMART_GRPC_LISTEN": f"127.0.0.1:{ports.grpc(first)}",
         "MESHMART_HTTP_LISTEN": f"127.0.0.1:{ports.http(first)}",
     }
-    return {**_inherited(os.environ), **listen, **_told(services, ports, secrets, admin_url)}
+    return {**_inherited(os.environ, services), **listen, **_told(services, ports, secrets, admin_url)}
 
 
 def exports(ports: Ports, secrets: Secrets, admin_url: str) -> str:
@@ -54,11 +54,11 @@ def _told(services: Iterable[str], ports: Ports, secrets: Secrets, admin_url: st
     for service in SERVICES:
         values[f"MESHMART_{service.upper()}_ADDRESS"] = f"127.0.0.1:{ports.grpc(service)}"
     for service in services:
-        values |= _own(service, secrets, admin_url)
+        values |= _own(service, ports, secrets, admin_url)
     return values
 
 
-def _own(service: str, secrets: Secrets, admin_url: str) -> dict[str, str]:
+def _own(service: str, ports: Ports, secrets: Secrets, admin_url: str) -> dict[str, str]:
     prefix = f"MESHMART_{service.upper()}"
     values = {}
     if service not in STATELESS:
@@ -68,11 +68,22 @@ def _own(service: str, secrets: Secrets, admin_url: str) -> dict[str, str]:
         values[f"{prefix}_KEY_ENCRYPTION_SECRET"] = secrets.key_encryption
         values[f"{prefix}_STAFF_EMAIL"] = STAFF_EMAIL
         values[f"{prefix}_STAFF_PASSWORD"] = secrets.staff_password
+    if service == "notification":
+        values[f"{prefix}_UNSUBSCRIBE_SECRET"] = secrets.unsubscribe
+        values[f"{prefix}_PUBLIC_URL"] = os.environ.get(f"{prefix}_PUBLIC_URL", f"http://127.0.0.1:{ports.edge}")
     return values
 
 
-def _inherited(outer: Mapping[str, str]) -> dict[str, str]:
-    """Return the user's own environment, settings of ours included, without what only an administrator may know."""
-    kept = {name: value for name, value in outer.items() if name != "MESHMART_POSTGRES_URL"}
+def _inherited(outer: Mapping[str, str], hosted: Collection[str] = frozenset(SERVICES)) -> dict[str, str]:
+    """Return the user's own environment, settings of ours included, without what is for others to know.
+
+    That is the administrator's, and what is set for services that are not hosted here, as the password of a mail server.
+    """
+    others = tuple(f"MESHMART_{service.upper()}_" for service in SERVICES if service not in hosted)
+    kept = {
+        name: value
+        for name, value in outer.items()
+        if name != "MESHMART_POSTGRES_URL" and not name.startswith(others)
+    }
     # glibc keeps an arena per core and thread otherwise: tens of megabytes per process.
     return {"MALLOC_ARENA_MAX": "2", **kept}

@@ -35,6 +35,11 @@ class Secrets:
         """What identity encrypts its signing keys with."""
         return self.values["key_encryption"]
 
+    @property
+    def unsubscribe(self) -> str:
+        """What notification signs the tokens in mails with."""
+        return self.values["unsubscribe"]
+
     def database(self, service: str) -> str:
         """Password of a service's database role."""
         return self.values[f"database_{service}"]

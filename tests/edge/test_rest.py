@@ -3,9 +3,10 @@
 import io
 import json
 
+import aiohttp
 import pytest
 
-from tests.support.fake_shop import UNKNOWN_ID
+from tests.support.fake_shop import UNKNOWN_ID, UNSUBSCRIBE_TOKEN
 from tests.support.fronts import Refusal
 
 TOO_LARGE = json.dumps({"lines": [{"productId": "x" * 100}] * 11_000})
@@ -99,3 +100,26 @@ async def test_a_refused_page_can_read_why(fronts):
     answer = await fronts.rest("POST", "/v1/orders", json={}, headers={"origin": "http://localhost:3000"})
     assert answer.headers["access-control-allow-origin"] == "http://localhost:3000"
     assert answer.refusal == Refusal(16, "TOKEN_MISSING")
+
+
+ONE_CLICK = {"List-Unsubscribe": "One-Click"}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(ONE_CLICK, id="as a form"),
+        pytest.param(aiohttp.FormData(ONE_CLICK, default_to_multipart=True), id="as a multipart form"),
+        pytest.param(None, id="without a body"),
+    ],
+)
+async def test_a_mail_program_unsubscribes_by_one_click(fronts, shop, body):
+    path = f"/v1/notifications:unsubscribe?token={UNSUBSCRIBE_TOKEN}"
+    answer = await fronts.rest("POST", path, data=body)
+    assert (answer.status, answer.body) == (200, {}), answer.text
+    assert len(shop.seen) == 1
+
+
+async def test_a_mail_program_that_only_looks_at_the_link_unsubscribes_nobody(fronts, shop):
+    answer = await fronts.rest("GET", f"/v1/notifications:unsubscribe?token={UNSUBSCRIBE_TOKEN}")
+    assert (answer.status, shop.seen) == (404, [])

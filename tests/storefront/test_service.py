@@ -18,9 +18,11 @@ from tests.chassis.shop import shop
 
 ORDER = "meshmart.order.v1.OrderService"
 PUBLIC = [
+    "meshmart.analytics.v1.AnalyticsService",
     "meshmart.catalog.v1.CatalogService",
     "meshmart.identity.v1.IdentityService",
     "meshmart.inventory.v1.InventoryService",
+    "meshmart.notification.v1.NotificationService",
     "meshmart.order.v1.OrderService",
     "meshmart.payment.v1.PaymentService",
 ]

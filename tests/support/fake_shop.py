@@ -15,6 +15,8 @@ from meshmart.catalog.v1.product_pb2 import Product
 from meshmart.identity.v1 import identity_service_pb2_grpc as identity_grpc
 from meshmart.inventory.v1 import inventory_service_pb2 as inventory
 from meshmart.inventory.v1 import inventory_service_pb2_grpc as inventory_grpc
+from meshmart.notification.v1 import notification_service_pb2 as notification
+from meshmart.notification.v1 import notification_service_pb2_grpc as notification_grpc
 from meshmart.order.v1 import order_service_pb2 as order
 from meshmart.order.v1 import order_service_pb2_grpc as order_grpc
 from meshmart.order.v1.order_pb2 import Order
@@ -22,6 +24,7 @@ from meshmart.order.v1.order_pb2 import Order
 from tests.support.tokens import FakeIdentity
 
 UNKNOWN_ID = "00000000-0000-7000-8000-000000000404"
+UNSUBSCRIBE_TOKEN = "signed"
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,7 @@ class FakeShop:
         identity_grpc.add_IdentityServiceServicer_to_server(_Identity(identity), self._server)
         catalog_grpc.add_CatalogServiceServicer_to_server(_Catalog(self), self._server)
         inventory_grpc.add_InventoryServiceServicer_to_server(_Inventory(self), self._server)
+        notification_grpc.add_NotificationServiceServicer_to_server(_Notification(self), self._server)
         order_grpc.add_OrderServiceServicer_to_server(_Order(self), self._server)
         health_pb2_grpc.add_HealthServicer_to_server(health.HealthServicer(), self._server)
 
@@ -94,6 +98,17 @@ class _Inventory(inventory_grpc.InventoryServiceServicer):
     def ReserveStock(self, request, context):
         self._shop.note(context)
         return inventory.ReserveStockResponse()
+
+
+class _Notification(notification_grpc.NotificationServiceServicer):
+    def __init__(self, shop: FakeShop) -> None:
+        self._shop = shop
+
+    def Unsubscribe(self, request, context):
+        self._shop.note(context)
+        if request.token != UNSUBSCRIBE_TOKEN:
+            _refuse(context, code_pb2.INVALID_ARGUMENT, "UNSUBSCRIBE_TOKEN_INVALID", field="token")
+        return notification.UnsubscribeResponse()
 
 
 class _Order(order_grpc.OrderServiceServicer):

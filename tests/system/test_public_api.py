@@ -11,6 +11,7 @@ from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest, Serv
 from meshmart.catalog.v1 import catalog_service_pb2
 from meshmart.identity.v1 import identity_service_pb2
 from meshmart.inventory.v1 import inventory_service_pb2
+from meshmart.notification.v1 import notification_service_pb2
 from meshmart.order.v1 import order_service_pb2
 from meshmart.payment.v1 import payment_service_pb2
 
@@ -22,6 +23,7 @@ MODULES: tuple[Any, ...] = (
     catalog_service_pb2,
     identity_service_pb2,
     inventory_service_pb2,
+    notification_service_pb2,
     order_service_pb2,
     payment_service_pb2,
 )

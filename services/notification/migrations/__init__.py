@@ -1,1 +1,1 @@
-"""Schema of the catalog's own database."""
+"""Schema of notification's own database."""
