@@ -8,7 +8,6 @@ from google.protobuf.message import Message
 
 from services.chassis.call import Call, current_call
 from services.chassis.redaction import redacted
-from services.chassis.refusals import RequestIdReused
 
 Handle = Callable[[Message, Any], Awaitable[bytes]]
 StoredReply = Callable[[Call], Awaitable[bytes | None]]
@@ -25,23 +24,14 @@ def replaying(handle: Handle, stored_reply: StoredReply) -> Handle:
         call.request_hash = request_hash(request)
         try:
             return await handle(request, context)
-        except Exception as error:
-            reply = await _look_up(stored_reply, call, error)
+        except Exception:
+            # Where it cannot be read, nobody knows whether this is a repeat: then that is the answer, not a refusal.
+            reply = await stored_reply(call)
             if reply is None:
                 raise
             return reply
 
     return handle_once
-
-
-async def _look_up(stored_reply: StoredReply, call: Call, error: Exception) -> bytes | None:
-    """Return the stored reply; where it cannot be read, what made us look is what the caller hears of."""
-    try:
-        return await stored_reply(call)
-    except RequestIdReused:
-        raise
-    except Exception as unreadable:
-        raise error from unreadable
 
 
 def request_hash(request: Message) -> bytes:

@@ -60,7 +60,7 @@ async def test_a_repeat_is_answered_with_the_first_reply_whatever_it_failed_with
 FAILURES = [
     pytest.param(None, KeyError, id="nothing stored: the failure goes on"),
     pytest.param(RequestIdReused("other request"), RequestIdReused, id="stored for another request: reused"),
-    pytest.param(ConnectionError("database"), KeyError, id="store unreadable: the failure goes on"),
+    pytest.param(ConnectionError("database"), ConnectionError, id="store unreadable: a repeat must not look refused"),
 ]
 
 
