@@ -1,0 +1,72 @@
+"""Lets processes and connections break when the plan says so, and mends them after."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING
+
+from tests.simulation.broker import Broker
+from tests.simulation.links import Link
+from tests.simulation.loop import Scheduler
+from tests.simulation.plan import Fault
+from tests.simulation.process import Process
+from tests.simulation.trace import Trace
+
+if TYPE_CHECKING:
+    from tests.simulation.loop import Loop
+
+
+class Faults:
+    """What breaks in one schedule."""
+
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        processes: Mapping[str, Process],
+        links: Mapping[str, Link],
+        broker: Broker,
+        trace: Trace,
+    ) -> None:
+        """Keep what may break."""
+        self._scheduler, self._processes, self._links = scheduler, processes, links
+        self._broker, self._trace = broker, trace
+        self._outages: dict[str, int] = {}
+
+    def plan(self, fault: Fault) -> None:
+        """Have a fault happen when it is due."""
+        begin = {"kill": self._kill, "pause": self._pause, "outage": self._cut}[fault.kind]
+        self._scheduler.after(fault.at, partial(begin, fault))
+
+    def _kill(self, fault: Fault) -> None:
+        process = self._processes[fault.target]
+        if process.loop.dead:
+            return
+        self._trace.say(fault.target, "is killed, for {} s", f"{fault.seconds:.1f}")
+        process.loop.kill()
+        self._scheduler.after(fault.seconds, process.start)
+
+    def _pause(self, fault: Fault) -> None:
+        loop = self._processes[fault.target].loop
+        if loop.dead or loop.paused:
+            return
+        self._trace.say(fault.target, "is paused, for {} s", f"{fault.seconds:.1f}")
+        loop.pause()
+        self._scheduler.after(fault.seconds, partial(self._wake, fault.target, loop))
+
+    def _wake(self, name: str, loop: "Loop") -> None:
+        if not loop.dead:
+            self._trace.say(name, "wakes")
+            loop.wake()
+
+    def _cut(self, fault: Fault) -> None:
+        self._trace.say(fault.target, "is away, for {} s", f"{fault.seconds:.1f}")
+        self._outages[fault.target] = self._outages.get(fault.target, 0) + 1
+        self._links[fault.target].down = True
+        self._scheduler.after(fault.seconds, partial(self._mend, fault.target))
+
+    def _mend(self, name: str) -> None:
+        self._outages[name] -= 1
+        if self._outages[name]:
+            return
+        self._trace.say(name, "is back")
+        self._links[name].down = False
+        self._broker.flush()
