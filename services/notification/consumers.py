@@ -60,3 +60,5 @@ class NotificationConsumers:
         if refund.amount.minor_units and refund.customer_id:
             news = News(UUID(refund.customer_id), Kind.PAYMENT_REFUNDED, UUID(refund.order_id), amount(refund.amount))
             await self._recorder.record(news, delivery.inbox_parameters())
+        else:
+            await self._recorder.heard(delivery.inbox_parameters())

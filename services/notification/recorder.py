@@ -19,6 +19,10 @@ class Recorder:
         self._sender = sender
         self._changes = changes
 
+    async def heard(self, heard: Mapping[str, Any]) -> None:
+        """Note an event that is no news."""
+        await self._store.heard(heard)
+
     async def record(self, news: News, heard: Mapping[str, Any]) -> None:
         """Record news with the event that was heard."""
         state = await self._store.record(news, heard, outgoing())

@@ -104,6 +104,10 @@ class NotificationStore:
         )
         return State(row[0]) if row else None
 
+    async def heard(self, heard: Parameters) -> None:
+        """Note an event of which nothing is told."""
+        await self._database.execute(inbox.INSERT, heard)
+
     async def search(self, filters: Parameters, before: UUID, limit: int) -> list[Notification]:
         """Return the notifications older than one whose columns have some values, newest first."""
         parameters = {**filters, "before": before, "limit": limit}

@@ -67,9 +67,10 @@ async def test_an_event_becomes_a_notification(desk: Desk, happening, shown):
         pytest.param({"customer_id": ""}, id="an event of before it said to whom"),
     ],
 )
-async def test_a_refund_of_nothing_or_to_nobody_is_not_told(desk: Desk, changes):
-    await desk.hear(desk.refunded(**changes))
+async def test_a_refund_of_nothing_or_to_nobody_is_heard_and_not_told(desk: Desk, changes):
+    await desk.hear(event := desk.refunded(**changes))
     assert await desk.notifications() == []
+    assert await desk.database.all("SELECT event_id FROM inbox") == [(event.event_id,)]
 
 
 async def test_an_event_that_comes_again_is_known(desk: Desk):
