@@ -49,8 +49,17 @@ class Customer:
         """Register and sign in."""
         person = {"email": self.email, "password": self.password}
         await self.rest("POST", "/v1/customers", requestId=str(uuid4()), displayName="Guest", **person)
-        session = await self.rest("POST", "/v1/sessions", **person)
+        await self.open_session()
+
+    async def open_session(self) -> None:
+        """Sign in as somebody who is known."""
+        session = await self.rest("POST", "/v1/sessions", email=self.email, password=self.password)
         self.token = session["session"]["accessToken"]
+
+    async def told_of(self, order_id: str) -> list[str]:
+        """Return what this customer was notified of about an order, or is to be."""
+        told = await self.rest("GET", "/v1/notifications", pageSize=100)
+        return [each["kind"].removeprefix("KIND_") for each in told["notifications"] if each.get("orderId") == order_id]
 
     async def product(self, query: str) -> dict[str, Any]:
         """Return the best match for a query."""

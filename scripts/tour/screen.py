@@ -39,7 +39,7 @@ class Screen:
 
     def detail(self, name: str, text: str) -> None:
         """Print what a step saw."""
-        self.line(f"    {self._styled(f'{name:<12}', DIM)}{text}")
+        self.line(f"    {self._styled(f'{name:<13}', DIM)}{text}")
 
     def _since(self, begun: float) -> str:
         return f"{(time.perf_counter() - begun) * 1000:8.0f} ms"

@@ -7,6 +7,7 @@ from uuid import uuid4
 
 from scripts.local_run.supervisor import Shop
 from scripts.tour.customer import DECLINES, WORKS, Customer, require
+from scripts.tour.operations import PATIENCE, Operator
 from scripts.tour.screen import Screen
 from scripts.tour.trail import trail_of
 from services.audit.cli import audit
@@ -23,17 +24,28 @@ class Tour:
         self._shop, self._screen, self._customer, self._began = shop, screen, customer, began
         self._product: dict[str, Any] = {}
         self._method_id = ""
-        self._bought = ""
+        self._bought, self._unheard = "", ""
+        self._operator = Operator(shop, customer)
 
     async def run(self) -> None:
-        """Make every stop."""
+        """Make every stop. Whatever happens, notification is left whole."""
+        await self._operator.find_the_table()
+        try:
+            await self._stops()
+        finally:
+            await self._operator.find_the_table()
+
+    async def _stops(self) -> None:
         await self._enter()
         await self._buy_by_rest()
         await self._buy_by_grpc()
         await self._repeat()
         await self._be_declined()
         await self._survive_a_kill()
+        await self._break_notification()
         await self._follow_the_trail()
+        await self._rebuild_the_figures()
+        await self._redrive()
         self._audit()
 
     async def _enter(self) -> None:
@@ -131,6 +143,38 @@ class Tour:
                 since = (mark.time - marks[0].time).total_seconds() * 1000
                 self._screen.detail(mark.service, f"{mark.what:<10}{mark.event:<24}{since:+8.1f} ms")
 
+    async def _break_notification(self) -> None:
+        with self._screen.step("Loses a table of notification, and buys: an event that cannot be handled"):
+            await self._operator.lose_a_table()
+            placed = await self._customer.place(self._product, self._method_id)
+            decided = await self._customer.decided(placed["id"])
+            _require_state(decided, "CONFIRMED", "COMPLETED")
+            self._unheard = placed["id"]
+            self._screen.detail("order", f"{self._unheard} is {_state(decided)} all the same")
+
+    async def _rebuild_the_figures(self) -> None:
+        with self._screen.step("Rebuilds analytics from all events, while it goes on answering"):
+            before = await self._operator.sales()
+            said = await self._operator.replay_analytics()
+            after = await self._operator.sales()
+            require(before["sales"] == after["sales"], f"{before} before, {after} after")
+            self._screen.detail("before", _figures(before))
+            self._screen.detail("replay", said)
+            self._screen.detail("after", _figures(after))
+
+    async def _redrive(self) -> None:
+        with self._screen.step("Finds the parked event, mends notification, gives the event back"):
+            letter = await self._operator.dead_letter_of(self._unheard)
+            self._screen.detail("dead letter", f"{letter['id']} {letter['event']}, {letter['attempts']} attempts")
+            self._screen.detail("error", letter["error"])
+            await self._operator.find_the_table()
+            await self._operator.redrive(letter["id"])
+            async with asyncio.timeout(PATIENCE):
+                while not (told := await self._customer.told_of(self._unheard)):  # noqa: ASYNC110  # another process works
+                    await asyncio.sleep(0.05)
+            require(told == ["ORDER_CONFIRMED"], f"the customer was told {told}")
+            self._screen.detail("customer", f"is told: {told[0]}, once")
+
     def _audit(self) -> None:
         with self._screen.step("Audits the invariants across the databases"):
             report = audit([self._shop.database_url(name) for name in ("order", "payment", "inventory")])
@@ -144,6 +188,17 @@ def _state(order: dict[str, Any]) -> str:
 
 def _require_state(order: dict[str, Any], *states: str) -> None:
     require(_state(order) in states, f"order {order['id']} is {_state(order)} {order.get('reason', '')}")
+
+
+def _figures(answer: dict[str, Any]) -> str:
+    sales, generation = answer.get("sales", []), answer["freshness"]["generation"]
+    units = sum(int(each.get("units", 0)) for each in sales)
+    revenue = sum(int(each["revenue"]["minorUnits"]) for each in sales)
+    return f"generation {generation}: {len(sales)} products, {units} units, {revenue / 100:.2f} {_currency(sales)}"
+
+
+def _currency(sales: list[dict[str, Any]]) -> str:
+    return str(sales[0]["revenue"]["currencyCode"]) if sales else ""
 
 
 def _price(product: dict[str, Any]) -> str:

@@ -8,6 +8,7 @@ import psycopg
 from scripts.local_run.supervisor import Shop
 
 PUBLISHERS = ("order", "payment", "inventory")
+LISTENERS = (*PUBLISHERS, "notification", "analytics")
 
 WRITTEN = """
 SELECT event_id, event_type, create_time, publish_time FROM outbox WHERE aggregate_id = %s ORDER BY position
@@ -36,7 +37,7 @@ def trail_of(shop: Shop, order_id: str) -> list[Mark]:
                 marks.append(Mark(written, service, names[event_id], "wrote"))
                 if published:
                     marks.append(Mark(published, service, names[event_id], "published"))
-    for service in PUBLISHERS:
+    for service in LISTENERS:
         with psycopg.connect(shop.database_url(service)) as connection:
             for event_id, _, handled in connection.execute(HANDLED, (list(names),)):
                 marks.append(Mark(handled, service, names[event_id], "handled"))

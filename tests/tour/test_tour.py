@@ -25,7 +25,10 @@ STOPS = [
     "Sends one request five times at once: one order",
     "Pays with a card that is declined: the saga gives everything back",
     "Orders while {victim} is killed (SIGKILL): no order is lost",
+    "Loses a table of notification, and buys: an event that cannot be handled",
     "The event trail of the first order",
+    "Rebuilds analytics from all events, while it goes on answering",
+    "Finds the parked event, mends notification, gives the event back",
     "Audits the invariants across the databases",
 ]
 STOP = re.compile(r"^ ?\d+  (.+)\n(?:    .+\n)*    ok +\d+ ms$", re.MULTILINE)
