@@ -3,6 +3,8 @@
 import asyncio
 import itertools
 from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import NamedTuple
 from uuid import uuid4
 
@@ -14,10 +16,14 @@ from meshmart.inventory.v1.inventory_service_pb2 import RestockProductRequest
 from meshmart.inventory.v1.inventory_service_pb2_grpc import InventoryServiceStub
 from meshmart.order.v1.order_service_pb2 import CancelOrderRequest
 
-from scripts.local_run.secrets import STAFF_EMAIL
 from scripts.local_run.supervisor import Shop
 from tests.system.shopper import DECLINES, UNCAPTURABLE, WORKS, Shopper, cart
+from tests.system.state import broken_invariants, orders_of_customer
+from tests.system.trail import every_event_arrives
+from tests.system.waiting import eventually
 
+SETTLE = 30.0
+"""Seconds within which every order must have ended, once nobody places more."""
 BREATH = 0.2
 """Seconds between two deliveries, or two registrations."""
 PATIENCE = 60.0
@@ -53,6 +59,8 @@ class Crowd:
         self._shop, self._shopper, self._product = shop, shopper, product
         self._visits = itertools.cycle(VISITS)
         self._stop = asyncio.Event()
+        self.on_their_way: set[str] = set()
+        """Orders that were placed and have not ended."""
         self.ends: dict[str, str] = {}
         """Last state that was seen, by order."""
         self.unexpected: list[str] = []
@@ -60,7 +68,19 @@ class Crowd:
         self.seen: Counter[tuple[str, str]] = Counter()
         """How visits ended."""
 
-    async def come(self, customers: int) -> None:
+    @asynccontextmanager
+    async def shopping(self, customers: int = 24) -> AsyncIterator[None]:
+        """Have customers come; leaving has them go home and waits until each of their orders has ended."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._come(customers))
+            yield
+            self._stop.set()
+            await eventually(self._left, set(), SETTLE)
+
+    async def _left(self) -> set[str]:
+        return self.on_their_way
+
+    async def _come(self, customers: int) -> None:
         """Buy until told to stop, and watch every order to its end; meanwhile others register, and staff restocks."""
         async with asyncio.TaskGroup() as tasks:
             for _ in range(customers):
@@ -68,14 +88,18 @@ class Crowd:
             tasks.create_task(self._register())
             tasks.create_task(self._deliver())
 
-    def go_home(self) -> None:
-        """Place no more orders."""
-        self._stop.set()
+    async def lost_nothing(self) -> None:
+        """Fail unless every order was made once and ended as it must, and each event is where it belongs."""
+        assert self.unexpected == []
+        assert await orders_of_customer(self._shop, next(iter(self.ends))) == self.ends
+        assert await broken_invariants(self._shop) == []
+        await every_event_arrives(self._shop)
 
     async def _come_back(self) -> None:
         while not self._stop.is_set():
             name = next(self._visits)
             order_id, end = await self._visit(VISITS[name])
+            self.on_their_way.remove(order_id)
             self.ends[order_id] = end
             self.seen[name, end] += 1
             if end not in VISITS[name].ends:
@@ -85,6 +109,7 @@ class Crowd:
         shopper = self._shopper
         request = cart(self._product, await shopper.card(visit.card))
         order = (await shopper.call(shopper.orders.PlaceOrder, request, PATIENCE)).order
+        self.on_their_way.add(order.id)
         if visit.cancels == "at once":
             await self._cancel(order.id)
         end = await shopper.watch_to_the_end(order.id)
@@ -119,8 +144,7 @@ class Crowd:
     async def _deliver(self) -> None:
         """Have staff restock the product, one unit at a time."""
         inventory = InventoryServiceStub(self._shopper.fronts.channel)
-        staff = Shopper(self._shop, self._shopper.fronts)
-        staff.token = await staff.session(STAFF_EMAIL, self._shop.secrets.staff_password)
+        staff = await Shopper(self._shop, self._shopper.fronts).enter_as_staff()
         while not self._stop.is_set():
             delivery = RestockProductRequest(request_id=str(uuid4()), product_id=self._product.id, quantity=1)
             await staff.call(inventory.RestockProduct, delivery, PATIENCE)

@@ -68,6 +68,11 @@ class Shopper:
         self.token = await self.session(email, self.password)
         return self
 
+    async def enter_as_staff(self) -> Self:
+        """Sign in as the one who keeps the shop."""
+        self.token = await self.session(STAFF_EMAIL, self._staff_password)
+        return self
+
     async def session(self, email: str, password: str) -> str:
         """Return an access token."""
         request = CreateSessionRequest(email=email, password=password)
