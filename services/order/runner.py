@@ -74,6 +74,9 @@ class SagaRunner:
 
     def _start(self, saga: Saga) -> None:
         trace = outgoing()  # of the call that placed the order; a new one where a lapsed saga is taken over
+        _, lapsed = self._held.get(saga.order.id, (None, None))
+        if lapsed:  # lost its lease and was taken over by its own process; it may not speak for the saga any more
+            lapsed.cancel()
         task = asyncio.get_running_loop().create_task(self._run(saga, trace), context=contextvars.Context())
         self._held[saga.order.id] = (saga, task)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -18,13 +19,16 @@ from services.order.store import Saga
 class Leases:
     """Renews all leases or none, and cannot be reached to take one back."""
 
-    lost = False
+    def __init__(self) -> None:
+        self.lost = False
+        self.lapsed: list[Saga] = []
 
     async def extend(self, sagas: Sequence[Saga]) -> set[UUID]:
         return set() if self.lost else {saga.order.id for saga in sagas}
 
     async def claim(self, limit: int) -> list[Saga]:
-        return []
+        lapsed, self.lapsed = self.lapsed, []
+        return lapsed
 
     async def give_back(self, sagas: Sequence[Saga]) -> None:
         raise psycopg.OperationalError("the database is away")
@@ -92,3 +96,13 @@ async def test_a_saga_that_may_be_about_to_hear_of_its_own_write_is_not_stopped(
     await saga.stopped.wait()
 
     assert not after_one_look
+
+
+async def test_a_saga_whose_lease_lapsed_is_stopped_when_its_own_process_takes_it_over(runner, saga, leases):
+    [(held, _)] = runner._held.values()
+    leases.lapsed = [replace(held, version=held.version + 1)]
+
+    await runner._tend()
+    await saga.stopped.wait()
+
+    assert [held.version for held, _ in runner._held.values()] == [held.version + 1]
