@@ -1,6 +1,7 @@
 """Lets processes and connections break when the plan says so, and mends them after."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -30,11 +31,32 @@ class Faults:
         self._scheduler, self._processes, self._links = scheduler, processes, links
         self._broker, self._trace = broker, trace
         self._outages: dict[str, int] = {}
+        self._traps: dict[tuple[str, str], Fault] = {}
 
     def plan(self, fault: Fault) -> None:
         """Have a fault happen when it is due."""
-        begin = {"kill": self._kill, "pause": self._pause, "outage": self._cut}[fault.kind]
-        self._scheduler.after(fault.at, partial(begin, fault))
+        if fault.point:
+            self._traps[fault.target, fault.point] = fault
+        else:
+            self._scheduler.after(fault.at, partial(self._begin, fault))
+
+    def calm(self) -> None:
+        """Begin none any more."""
+        self._traps.clear()
+
+    def at(self, process: Process, point: str) -> bool:
+        """Hit a process that has come to a point, if that is planned."""
+        if not self._traps:
+            return False
+        fault = self._traps.pop((process.kind.service.name, point), None)
+        if fault is None or process.loop.dead or process.loop.paused:
+            return False
+        self._trace.say(process.name, "is {} {}", {"kill": "killed", "pause": "paused"}[fault.kind], point)
+        self._begin(replace(fault, target=process.name))
+        return True
+
+    def _begin(self, fault: Fault) -> None:
+        {"kill": self._kill, "pause": self._pause, "outage": self._cut}[fault.kind](fault)
 
     def _kill(self, fault: Fault) -> None:
         process = self._processes[fault.target]

@@ -46,6 +46,8 @@ class Mutant:
     """Statements of a service that work otherwise."""
     parts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Classes that a service is built of instead of those its declaration names."""
+    tables: Mapping[str, Any] = field(default_factory=dict)
+    """Tables of a service that work otherwise."""
 
 
 SOUND: Final = Mutant("nothing is broken")
@@ -71,7 +73,7 @@ def kind_of(
 
     statements = {**TABLES[service].STATEMENTS, **mutant.statements.get(service, {})}
     link = Link(scheduler, chance, lambda: psycopg.OperationalError("the connection is lost"))
-    store = Store(TABLES[service].Tables(now), statements, link, Lock(now))
+    store = Store(mutant.tables.get(service, TABLES[service].Tables)(now), statements, link, Lock(now))
     parts = dict(mutant.parts.get(service, {}))
     if service == "payment":
         parts["SimulatedProcessor"] = processor

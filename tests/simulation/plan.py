@@ -8,6 +8,12 @@ PRODUCTS: Final = 2
 CALM_AFTER: Final = 8.0
 """Seconds in which troubles and most faults happen."""
 LINKS: Final = ("order database", "payment database", "inventory database", "processor", "broker")
+POINTS: Final = {
+    "order": ("place", "confirm", "turn", "reject", "claim", "cancel", "complete", "refunded", "restocked"),
+    "payment": ("authorize", "void", "claim_capture", "captured", "claim_give_back", "given_back"),
+    "inventory": ("reserve", "release", "commit", "cancel"),
+}
+"""Statements of a service that a process may be hit at."""
 CARDS: Final = ("declined", "unavailable", "silent", "twice", "uncapturable")
 
 
@@ -45,7 +51,10 @@ class Fault:
     kind: str
     """`kill`, `pause` or `outage`."""
     target: str
+    """A process, a service whose process is hit at a point, or a link."""
     seconds: float
+    point: str = ""
+    """`before confirm`, `after confirm`: when a process first does that statement, instead of at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +71,7 @@ class Plan:
     @property
     def calm_at(self) -> float:
         """When the last fault is over, and nothing goes wrong any more."""
-        return max([CALM_AFTER, *(fault.at + fault.seconds for fault in self.faults)])
+        return max([CALM_AFTER, *(fault.seconds + (CALM_AFTER if fault.point else fault.at) for fault in self.faults)])
 
 
 def draw(random: Random) -> Plan:
@@ -98,8 +107,18 @@ def _wish(random: Random) -> Wish:
 
 def _fault(random: Random, names: list[str]) -> Fault:
     kind = random.choice(("kill", "pause", "outage"))
-    target = random.choice(LINKS if kind == "outage" else names)
     seconds = random.uniform(0.2, 12.0)
+    if kind == "outage":
+        return _outage(random, seconds)
+    if random.random() < 0.5:
+        return Fault(random.uniform(0.0, 4.0), kind, random.choice(names), seconds)
+    service = random.choice(("order", "order", "payment", "inventory"))
+    point = f"{random.choice(('before', 'after'))} {random.choice(POINTS[service])}"
+    return Fault(0.0, kind, service, seconds, point)
+
+
+def _outage(random: Random, seconds: float) -> Fault:
+    target = random.choice(LINKS)
     if target == "broker" and random.random() < 0.3:
         seconds = random.uniform(15.0, 45.0)  # so long that what is held for an order lapses
-    return Fault(random.uniform(0.0, 4.0), kind, target, seconds)
+    return Fault(random.uniform(0.0, 4.0), "outage", target, seconds)

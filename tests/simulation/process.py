@@ -65,6 +65,8 @@ class Surroundings:
     new_loop: Callable[[], Loop]
     wrote: "Callable[[Process, str], None]"
     """Hears whose statement may have changed something, and its name, right after it."""
+    hit: "Callable[[Process, str], bool]"
+    """Breaks a process that has come to a point, if that is planned."""
     parked: Callable[[str, Letter, Exception], None]
     failed: Callable[[str, Exception], None]
     """Hears what a call ended with."""
@@ -122,13 +124,19 @@ class Process:
         )
 
     async def _ask(self, name: str, run: Callable[[], list[Row]]) -> list[Row]:
+        loop = self.loop
+
         def act() -> list[Row]:
             rows = run()
             if rows:
                 self._around.trace.say(self.name, "does {} in its database", name)
                 self._around.wrote(self, name)
+            if self.loop is loop:
+                self._around.hit(self, f"after {name}")
             return rows
 
+        if self._around.hit(self, f"before {name}"):
+            await asyncio.sleep(0)  # until the process wakes, if ever
         return await self.kind.store.link.ask(act)
 
     def serve(self, path: str, request: Message, principal: Principal | None, answer: Answer) -> None:

@@ -29,7 +29,7 @@ from tests.simulation.links import Chance, Link
 from tests.simulation.loop import Loop, Scheduler
 from tests.simulation.network import Answer, Network
 from tests.simulation.parts import HOLD, SOUND, Mutant, kind_of
-from tests.simulation.plan import Wish, draw, processes
+from tests.simulation.plan import CALM_AFTER, Wish, draw, processes
 from tests.simulation.process import Process, Surroundings
 from tests.simulation.rules import Books
 from tests.simulation.tables.inventory import restock
@@ -88,7 +88,7 @@ class Shop:
         self._broker = Broker(scheduler, chance, broker_link, trace, self._living, _contract)
         self._network = Network(scheduler, chance, self._servers)
         around = Surroundings(
-            self._network, self._broker, trace, self._new_loop, self._wrote, self._parked, self._failed
+            self._network, self._broker, trace, self._new_loop, self._wrote, self._hit, self._parked, self._failed
         )
         self._processes = {name: Process(name, kinds[name[:-2]], around) for name in processes(self.plan.replicas)}
         links = {f"{name} database": kind.store.link for name, kind in kinds.items()}
@@ -116,7 +116,8 @@ class Shop:
         for product_id, units in zip(products, self.plan.stock, strict=True):
             self.trace.names[str(product_id)] = f"product {product_id.int}"
             restock(self._books.inventory, {"product_id": product_id, "quantity": units})
-        self.scheduler.at(self.plan.calm_at, self.scheduler, self._calm)
+        self.scheduler.after(CALM_AFTER, self._faults.calm)
+        self.scheduler.after(self.plan.calm_at, self._calm)
         for fault in self.plan.faults:
             self._faults.plan(fault)
         for process in self._processes.values():
@@ -166,6 +167,9 @@ class Shop:
             self._break(what)
         for other in self._living(process.kind.service.name):
             self.scheduler.after(self._chance.random.random() * 0.05, other.outbox.wake)
+
+    def _hit(self, process: Process, point: str) -> bool:
+        return self._faults.at(process, point)
 
     def _parked(self, who: str, letter: Letter, error: Exception) -> None:
         self._break(f"nothing_is_parked: {who} gave {letter.event.event_type} up: {error!r}")
