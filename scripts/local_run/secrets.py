@@ -60,7 +60,7 @@ def load_secrets(state: Path) -> Secrets:
 
 
 def _names() -> Iterator[str]:
-    yield from ("postgres", "staff", "key_encryption", f"nats_{OPERATOR}")
+    yield from ("postgres", "staff", "key_encryption", "unsubscribe", f"nats_{OPERATOR}")
     for service in SERVICES:
         if service not in STATELESS:
             yield from (f"database_{service}", f"nats_{service}")

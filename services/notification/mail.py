@@ -1,6 +1,7 @@
 """Makes the mail of a notification (RFC 5322): the same notification always makes the same mail, to the byte."""
 
 import unicodedata
+from dataclasses import dataclass, field
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -13,14 +14,24 @@ from services.notification.tokens import Unsubscribing
 if TYPE_CHECKING:  # the templates' engine is loaded only where mails are sent
     from services.notification.rendering import Text
 
-# A header that is folded is split inside addresses of pages, which mail programs then do not understand.
-_POLICY: Final = SMTP.clone(max_line_length=998)
+# A long header would be folded inside an address of a page, which mail programs then do not understand. Every server
+# takes seven bits, so what is sent does not depend on what a server says it can.
+_POLICY: Final = SMTP.clone(max_line_length=998, cte_type="7bit")
 
 
 def one_line(text: str) -> str:
     """Return a text without line breaks and other controls, so that a name cannot become a header or a paragraph."""
     printable = "".join(" " if unicodedata.category(letter).startswith(("C", "Z")) else letter for letter in text)
     return " ".join(printable.split())
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """A mail and its envelope."""
+
+    sender: str
+    recipient: str = field(repr=False)
+    data: bytes = field(repr=False)
 
 
 def sender_of(text: str) -> Address:
@@ -38,12 +49,12 @@ class Mails:
         self._public_url = public_url.rstrip("/")
         self._unsubscribing = unsubscribing
 
-    def compose(self, notification: Notification, contact: Contact, text: "Text") -> EmailMessage:
+    def compose(self, notification: Notification, contact: Contact, text: "Text") -> Mail:
         """Return the mail to somebody. Raises Undeliverable for an address that no mail can go to."""
-        unsubscribe = self._unsubscribe_url(notification)
+        unsubscribe, recipient = self._unsubscribe_url(notification), _recipient(contact)
         mail = EmailMessage(_POLICY)
         mail["From"] = self._sender
-        mail["To"] = _recipient(contact)
+        mail["To"] = recipient
         mail["Subject"] = text.subject
         mail["Date"] = notification.create_time
         mail["Message-ID"] = f"<{notification.id}@{self._sender.domain}>"
@@ -53,7 +64,7 @@ class Mails:
         mail.set_content(text.plain)
         mail.add_alternative(text.html, subtype="html")
         mail.set_boundary(f"meshmart-{notification.id.hex}")
-        return mail
+        return Mail(self._sender.addr_spec, recipient.addr_spec, mail.as_bytes())
 
     def _unsubscribe_url(self, notification: Notification) -> str:
         """Return what mail programs post to (RFC 8058)."""
@@ -63,6 +74,7 @@ class Mails:
 
 def _recipient(contact: Contact) -> Address:
     try:
+        contact.email.encode("ascii")
         return Address(one_line(contact.display_name), addr_spec=contact.email)
     except ValueError:
         raise Undeliverable("ADDRESS_INVALID") from None

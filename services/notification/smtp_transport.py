@@ -3,13 +3,12 @@
 import asyncio
 import contextlib
 from dataclasses import dataclass
-from email.message import EmailMessage
 from typing import Final, Literal
 
 import aiosmtplib
 
 from services.notification.domain import Channel, Contacts, Notification, NotNow, Undeliverable
-from services.notification.mail import Mails, one_line
+from services.notification.mail import Mail, Mails, one_line
 from services.notification.rendering import Renderer
 
 Security = Literal["starttls", "tls", "none"]
@@ -73,17 +72,15 @@ class SmtpTransport:
         except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
             raise NotNow(_reason(error)) from None
 
-    async def _hand_over(self, mail: EmailMessage) -> None:
+    async def _hand_over(self, mail: Mail) -> None:
         client = self._server.client()
         await client.connect()
         try:
-            await client.send_message(mail)
+            await client.sendmail(mail.sender, mail.recipient, mail.data)
         except (aiosmtplib.SMTPRecipientsRefused, aiosmtplib.SMTPDataError) as error:
             if code_of(error) in _PERMANENT:
                 raise Undeliverable(_reason(error)) from None
             raise
-        except aiosmtplib.SMTPNotSupported:  # an address that this server cannot write down
-            raise Undeliverable("ADDRESS_NOT_SUPPORTED") from None
         finally:
             with contextlib.suppress(aiosmtplib.SMTPException, OSError, TimeoutError):
                 await client.quit(timeout=_GOODBYE)

@@ -62,3 +62,10 @@ def test_only_who_runs_commands_by_hand_is_told_the_operators_password(tmp_path)
     assert all(variable not in environment([name], *parts) for name in SERVICES)
     assert operator_environment(*parts)[variable] == secrets.nats("operator")
     assert f"export {variable}=" in exports(*parts)
+
+
+def test_a_service_is_not_told_what_the_user_set_for_another(tmp_path, monkeypatch):
+    variable = "MESHMART_NOTIFICATION_SMTP_PASSWORD"
+    monkeypatch.setenv(variable, "secret")
+    parts = (Ports(), load_secrets(tmp_path), "postgresql://admin@/postgres?host=/tmp")
+    assert [name for name in SERVICES if variable in environment([name], *parts)] == ["notification"]

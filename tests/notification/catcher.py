@@ -1,16 +1,20 @@
 """A real mail server in the test's own process. It keeps what it takes, and refuses as it is told."""
 
 import asyncio
+import logging
 import ssl
 from dataclasses import dataclass, field
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import SMTP as POLICY
-from typing import Any, Self, cast
+from typing import Any, Self
 
 from aiosmtpd.smtp import SMTP, AuthResult
 
 HOST = "127.0.0.1"
+
+# It would write down every address, and tests look for addresses in what our services write.
+logging.getLogger("mail.log").disabled = True
 
 
 @dataclass
@@ -26,13 +30,13 @@ class Caught:
     @property
     def mail(self) -> EmailMessage:
         """The mail, read as mail programs do."""
-        return cast("EmailMessage", message_from_bytes(self.data, policy=POLICY))
+        return message_from_bytes(self.data, policy=POLICY)
 
     def part(self, kind: str) -> str:
         """Return the plain or the HTML text."""
         body = self.mail.get_body((kind,))
         assert body is not None
-        return str(body.get_content())
+        return str(body.get_content()).replace("\r\n", "\n")
 
 
 @dataclass

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import grpc
@@ -40,6 +40,12 @@ ORDER_ID = new_id()
 TOTAL = Money(currency_code="EUR", minor_units=123450)
 State = Notification.State
 Kinds = Notification.Kind
+
+LET_COME = "UPDATE notification SET due_time = now() WHERE state = 'PENDING'"
+TRIED_LESS = """
+SELECT 1 FROM notification
+WHERE state = 'PENDING' AND (attempt < %s OR due_time > now() + interval '40 s')"""
+"""What is being sent is claimed for a minute; what was put off comes sooner, the first times."""
 
 
 class Directory(FakeIdentity):
@@ -78,7 +84,7 @@ class Desk:
     @property
     def url(self) -> str:
         """Address of the database, for a second process."""
-        return cast("str", self.served.host._settings["notification"].database_url.get_secret_value())
+        return self.served.host._settings["notification"].database_url.get_secret_value()
 
     @property
     def headers(self):
@@ -102,12 +108,12 @@ class Desk:
         return delivery(order, **changes)
 
     def rejected(self, reason: str = "CARD_DECLINED") -> Delivery[Any]:
-        order = {"order_id": str(ORDER_ID), "customer_id": str(self.customer_id)}
-        return delivery(OrderRejected(**order, reason=reason))
+        order = OrderRejected(order_id=str(ORDER_ID), customer_id=str(self.customer_id), reason=reason)
+        return delivery(order)
 
     def cancelled(self, reason: str = "CUSTOMER_CANCELLED") -> Delivery[Any]:
-        order = {"order_id": str(ORDER_ID), "customer_id": str(self.customer_id)}
-        return delivery(OrderCancelled(**order, reason=reason))
+        order = OrderCancelled(order_id=str(ORDER_ID), customer_id=str(self.customer_id), reason=reason)
+        return delivery(order)
 
     def refunded(self, amount: Money | None = TOTAL, **changes: Any) -> Delivery[Any]:
         fields = {"order_id": str(ORDER_ID), "customer_id": str(self.customer_id), "amount": amount, **changes}
@@ -147,9 +153,15 @@ class Desk:
         )
         return (await self.stub.UpdatePreferences(request, metadata=self.headers)).preferences
 
-    async def due(self) -> None:
-        """Let the time until the next try be over, and claims lapse."""
-        await self.database.execute("UPDATE notification SET due_time = now() WHERE state = 'PENDING'")
+    async def put_off(self, tries: int = 1) -> None:
+        """Wait until all that is pending was put off after so many tries, and let its time come."""
+        while await self.database.one(TRIED_LESS, (tries,)):  # noqa: ASYNC110  # the sender decides when
+            await asyncio.sleep(0.01)
+        await self.database.execute(LET_COME)
+
+    async def lapse(self) -> None:
+        """Let the claims of whoever sends something lapse."""
+        await self.database.execute(LET_COME)
 
 
 OpenDesk = Callable[..., Awaitable[Desk]]
