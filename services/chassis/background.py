@@ -10,6 +10,19 @@ logger = logging.getLogger(__name__)
 
 RESTART_DELAY = 1.0
 """Seconds before work that failed is begun again."""
+CANCEL_AGAIN = 2.0
+"""Seconds after which a task that goes on is cancelled again."""
+
+
+async def end(task: asyncio.Task[None]) -> None:
+    """Cancel a task and return when it has ended.
+
+    Once may not be enough: asyncio.wait_for of Python 3.11, which the NATS client uses, drops a cancellation that comes
+    at the moment of its result, and the task would go on for ever.
+    """
+    while not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=CANCEL_AGAIN)
 
 
 class Background:
@@ -28,9 +41,7 @@ class Background:
 
     async def stop(self) -> None:
         """Cancel all tasks, and wait until they gave back what they hold."""
-        for running in self._running:
-            running.cancel()
-        await asyncio.gather(*self._running, return_exceptions=True)
+        await asyncio.gather(*map(end, self._running))
 
     async def _keep_running(self, task: Task) -> None:
         """Begin a task again whenever it fails or ends: a service without its background work is not whole."""

@@ -1,7 +1,6 @@
 """A service's connection to NATS, as its own user. It is kept for ever: a lost broker degrades, it never stops us."""
 
 import asyncio
-import contextlib
 import logging
 import time
 from typing import Final, Self
@@ -9,6 +8,7 @@ from typing import Final, Self
 import nats.errors
 from nats.aio.client import Client
 
+from services.chassis.background import end
 from services.chassis.health import Report, State
 
 logger = logging.getLogger(__name__)
@@ -39,9 +39,7 @@ class Broker:
     async def stop(self) -> None:
         """Send what is left and close the connection."""
         if self._keeper:
-            self._keeper.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._keeper
+            await end(self._keeper)
 
     async def __aenter__(self) -> Self:
         """Start."""

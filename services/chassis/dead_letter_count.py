@@ -6,6 +6,7 @@ from typing import Final
 
 import nats.errors
 
+from services.chassis.background import end
 from services.chassis.broker import Broker
 from services.chassis.dead_letters import DeadLetters, count
 from services.chassis.metrics import ServiceMetrics
@@ -30,8 +31,7 @@ class DeadLetterCount:
     async def stop(self) -> None:
         """Ask no more."""
         if self._task:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await end(self._task)
 
     async def _run(self) -> None:
         while True:

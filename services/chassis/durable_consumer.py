@@ -12,6 +12,7 @@ from nats.aio.msg import Msg
 from nats.js.errors import NotFoundError
 
 from services.chassis import events, inbox
+from services.chassis.background import end
 from services.chassis.broker import Broker
 from services.chassis.dead_letters import Cause, DeadLetters, park
 from services.chassis.delivery import MalformedEventError
@@ -64,9 +65,7 @@ class DurableConsumer:
         """Take no more events, and finish those being handled."""
         self._stopping = True
         if self._task:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await end(self._task)
         await self._runner.finish(STOP_WITHIN)
 
     async def _run(self) -> None:

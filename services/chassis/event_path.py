@@ -6,34 +6,24 @@ from typing import Any
 from services.chassis.broker import Broker
 from services.chassis.consumer import Consumers
 from services.chassis.event_streams import durable_of, streams_of
-from services.chassis.freshness import Freshness
-from services.chassis.outbox import Outbox
 from services.chassis.process import Process
 from services.chassis.relay import Relay
+from services.chassis.runtime import Runtime
 from services.chassis.service import Consumer
-from services.chassis.settings import ServiceSettings
 
 
 class EventPath:
     """Publishes and consumes between `start` and `stop`. Shows in health and metrics what it does."""
 
-    def __init__(
-        self,
-        service: str,
-        settings: ServiceSettings,
-        process: Process,
-        outbox: Outbox,
-        consumers: Sequence[Consumer[Any]],
-        freshness: Freshness,
-    ) -> None:
+    def __init__(self, runtime: Runtime, process: Process, consumers: Sequence[Consumer[Any]]) -> None:
         """Build it. Raises ValueError if a contract does not name the service as a consumer."""
-        tracing, metrics = process.tracing.service(service), process.metrics.of(service)
-        url = settings.database_url.get_secret_value()
+        service, settings, metrics = runtime.name, runtime.settings, runtime.metrics
+        tracing, url = process.tracing.service(service), settings.database_url.get_secret_value()
         self._broker = broker = Broker(service, process.settings.nats_url, settings.nats_password.get_secret_value())
         published = metrics.counter("outbox_published_events", "Events published since the start.")
-        self._relay = relay = Relay(url, outbox, broker, streams_of(service), tracing, published)
+        self._relay = relay = Relay(url, runtime.outbox, broker, streams_of(service), tracing, published)
         self._consumers = Consumers(broker, consumers, tracing, metrics, process.logs)
-        freshness.watch(broker, [durable_of(service, consumer.event) for consumer in consumers])
+        runtime.freshness.watch(broker, [durable_of(service, consumer.event) for consumer in consumers])
         process.health.depend(service, "broker", broker.report)
         process.health.depend(service, "outbox", relay.report)
         metrics.gauge("outbox_waiting_events", "Events written and not published.", lambda: relay.lag.rows)

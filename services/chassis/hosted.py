@@ -100,7 +100,7 @@ async def host(
 def _events(service: Service, components: Components, runtime: Runtime, process: Process) -> EventPath:
     consumers = [_between_failpoints(service.name, consumer) for consumer in components.consumers]
     try:
-        return EventPath(service.name, runtime.settings, process, runtime.outbox, consumers, runtime.freshness)
+        return EventPath(runtime, process, consumers)
     except ValueError as error:
         raise StartError(str(error)) from None
 
