@@ -8,6 +8,7 @@ from importlib import import_module
 COMMANDS = {
     "migrate": "services.chassis.migrations.cli",
     "audit": "services.audit.cli",
+    "events": "services.events.cli",
     "run": "services.chassis.run",
 }
 

@@ -13,7 +13,9 @@ from nats.js.errors import APIError
 from services.chassis.contract import event_contract
 from services.chassis.events import stream_name
 
-STREAMS: Final = Path(__file__).parents[2] / "gen" / "mesh" / "streams.json"
+_MESH: Final = Path(__file__).parents[2] / "gen" / "mesh"
+STREAMS: Final = _MESH / "streams.json"
+CONSUMERS: Final = _MESH / "consumers.json"
 ACK_WAIT: Final = 5.0
 """Seconds after which a message that nobody acknowledged, or said to be working on, goes to somebody else."""
 
@@ -53,6 +55,12 @@ def streams_of(service: str) -> list[Config]:
     """Return the streams that a service publishes to, as the contract compiler wrote them."""
     streams = json.loads(STREAMS.read_text())["streams"]
     return [stream["config"] for stream in streams if stream["publisher"] == service]
+
+
+def compiled_durables() -> list[Config]:
+    """Return the durables of all services: `service`, `event`, `stream` and `config`."""
+    durables: list[Config] = json.loads(CONSUMERS.read_text())["consumers"]
+    return durables
 
 
 def durable_of(service: str, event: type[Message]) -> Durable:

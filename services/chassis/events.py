@@ -13,6 +13,7 @@ PARTITIONS: Final = 16
 
 ID: Final = "ce-id"
 TYPE: Final = "ce-type"
+TIME: Final = "ce-time"
 AGGREGATE_ID: Final = "ce-subject"
 AGGREGATE_VERSION: Final = "ce-aggregateversion"
 TRACEPARENT: Final = "traceparent"
@@ -54,7 +55,7 @@ class Envelope:
             "ce-source": _source(self.event_type),
             TYPE: self.event_type,
             AGGREGATE_ID: self.aggregate_id,
-            "ce-time": self.time.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+            TIME: self.time.astimezone(UTC).isoformat().replace("+00:00", "Z"),
             AGGREGATE_VERSION: str(self.aggregate_version),
             "content-type": "application/protobuf",
             HEADER: traceparent,

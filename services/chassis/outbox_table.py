@@ -91,6 +91,11 @@ class OutboxTable:
 
     async def lag(self) -> Lag:
         """Return what was not published."""
-        cursor = await self._connection.execute(_LAG)
-        row = await cursor.fetchone()
-        return Lag(row[0], float(row[1])) if row else Lag()
+        return await lag_of(self._connection)
+
+
+async def lag_of(connection: AsyncConnection) -> Lag:
+    """Return what was not published, by a connection of whoever asks."""
+    cursor = await connection.execute(_LAG)
+    row = await cursor.fetchone()
+    return Lag(row[0], float(row[1])) if row else Lag()

@@ -15,6 +15,7 @@ from typing import Final, Self
 import nats.errors
 import psycopg
 
+from services.chassis.background import end
 from services.chassis.broker import Broker
 from services.chassis.error_text import describe
 from services.chassis.event_streams import Config, ensure_stream
@@ -76,8 +77,7 @@ class Relay:
         self._outbox.wake()
         if self._task:
             await asyncio.wait({self._task}, timeout=STOP_WITHIN)
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await end(self._task)
 
     async def __aenter__(self) -> Self:
         """Start."""

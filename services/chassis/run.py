@@ -20,6 +20,7 @@ from services.chassis.settings import ProcessSettings, ServiceSettings, help_tex
 USAGE = """Usage: python -m services NAME...         run services in one process; `all` runs every one
        python -m services migrate NAME|all  bring databases to the newest revision
        python -m services audit             check the shop's invariants across the databases
+       python -m services events            look at events under way, and set right what went wrong
 
 Services: {names}
 

@@ -101,7 +101,7 @@ async def consumer(
     metrics = Metrics()
     async with (
         Broker("payment", nats.url, nats.password) as broker,
-        Consumers(broker, [Consumer(event, handle)], TRACING, metrics.of("payment"), Logs()),
+        Consumers(broker, [Consumer(event, handle)], TRACING, metrics.of("payment"), Logs("WARNING")),
     ):
         yield metrics
 
