@@ -27,6 +27,7 @@ _HOLD: Final = f"SELECT pg_try_advisory_lock({_LOCK})"
 _UNPUBLISHED: Final = """
 SELECT position, event_id, subject, event_type, aggregate_id, aggregate_version, payload, traceparent, create_time
 FROM outbox WHERE publish_time IS NULL ORDER BY position LIMIT %s"""
+_UNPUBLISHED_OF_OTHERS: Final = _UNPUBLISHED.replace("ORDER BY", "AND aggregate_id <> ALL(%s) ORDER BY")
 _MARK: Final = "UPDATE outbox SET publish_time = now() WHERE publish_time IS NULL AND position = ANY(%s)"
 _LAG: Final = """
 SELECT count(*), coalesce(extract(epoch FROM now() - min(create_time)), 0)
@@ -80,9 +81,12 @@ class OutboxTable:
         cursor = await self._connection.execute(_HOLD)
         return await cursor.fetchone() == (True,)
 
-    async def unpublished(self, limit: int) -> list[Row]:
-        """Return the oldest events that were not published."""
-        await self._rows.execute(_UNPUBLISHED, (limit,))
+    async def unpublished(self, limit: int, without: Sequence[str] = ()) -> list[Row]:
+        """Return the oldest events that were not published, without those of some aggregates."""
+        if without:
+            await self._rows.execute(_UNPUBLISHED_OF_OTHERS, (list(without), limit))
+        else:
+            await self._rows.execute(_UNPUBLISHED, (limit,))
         return await self._rows.fetchall()
 
     async def mark(self, positions: Sequence[int]) -> None:

@@ -17,8 +17,23 @@ if TYPE_CHECKING:
 
 ACK_TIMEOUT: Final = 2.0
 """Seconds within which a stream acknowledges. What it acknowledges later is published again, and dropped there."""
-_NO_ANSWER: Final = "no stream acknowledged it in time"
-_NOT_TRIED: Final = "an earlier event of its aggregate was not taken"
+ROOM: Final = 8192
+"""Bytes that a payload leaves for headers: its own, and those that say why nobody could handle it."""
+_BAD_REQUEST: Final = 400
+"""Code of a stream that refuses a message for what it is, not for the state the stream is in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why no stream took a message."""
+
+    text: str
+    for_good: bool = False
+    """Whether the message is at fault, so that it would be refused again."""
+
+
+_NO_ANSWER: Final = Refusal("no stream acknowledged it in time")
+_NOT_TRIED: Final = Refusal("an earlier event of its aggregate was not taken")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +56,7 @@ class Publisher:
         self._inbox = client.new_inbox()
         self._subscription: Subscription | None = None
         self._batch = 0
-        self._errors: list[str] = []
+        self._refusals: list[Refusal | None] = []
         self._missing = 0
         self._complete = asyncio.Event()
 
@@ -59,21 +74,21 @@ class Publisher:
         if self._subscription and self.usable:
             await self._subscription.unsubscribe()
 
-    async def publish(self, messages: Sequence[Message]) -> list[str]:
-        """Publish messages; return for each why no stream took it, empty where one did."""
-        errors = [_NOT_TRIED] * len(messages)
+    async def publish(self, messages: Sequence[Message]) -> list[Refusal | None]:
+        """Publish messages; return for each why no stream took it, None where one did."""
+        refusals: list[Refusal | None] = [_NOT_TRIED] * len(messages)
         failed: set[str] = set()
         for wave in _waves(messages):
             ready = [number for number in wave if messages[number].key not in failed]
-            for number, error in zip(ready, await self._publish([messages[n] for n in ready]), strict=True):
-                errors[number] = error
-                if error:
+            for number, refusal in zip(ready, await self._publish([messages[n] for n in ready]), strict=True):
+                refusals[number] = refusal
+                if refusal:
                     failed.add(messages[number].key)
-        return errors
+        return refusals
 
-    async def _publish(self, messages: Sequence[Message]) -> list[str]:
+    async def _publish(self, messages: Sequence[Message]) -> list[Refusal | None]:
         self._batch += 1
-        self._errors = [_NO_ANSWER] * len(messages)
+        self._refusals = [_NO_ANSWER] * len(messages)
         self._missing = len(messages)
         self._complete.clear()
         for number, message in enumerate(messages):
@@ -82,23 +97,27 @@ class Publisher:
             async with asyncio.timeout(ACK_TIMEOUT):
                 while self._missing:
                     await self._complete.wait()
-        return self._errors
+        return self._refusals
 
     async def _send(self, number: int, message: Message) -> None:
+        if len(message.payload) > self._client.max_payload - ROOM:
+            # The server would end the connection over it.
+            self._settle(number, Refusal("an event is larger than the broker takes", for_good=True))
+            return
         reply = f"{self._inbox}.{self._batch}.{number}"
         try:
             await self._client.publish(message.subject, message.payload, reply, message.headers)
         except nats.errors.Error as error:
-            self._settle(number, str(error))
+            self._settle(number, Refusal(str(error)))
 
     async def _on_reply(self, reply: Msg) -> None:
         batch, number = reply.subject.split(".")[-2:]
         if int(batch) == self._batch:
-            self._settle(int(number), _error_in(reply))
+            self._settle(int(number), _refusal_in(reply))
 
-    def _settle(self, number: int, error: str) -> None:
-        if self._errors[number] is _NO_ANSWER:
-            self._errors[number] = error
+    def _settle(self, number: int, refusal: Refusal | None) -> None:
+        if self._refusals[number] is _NO_ANSWER:
+            self._refusals[number] = refusal
             self._missing -= 1
             if not self._missing:
                 self._complete.set()
@@ -114,10 +133,11 @@ def _waves(messages: Sequence[Message]) -> Iterable[list[int]]:
     return waves.values()
 
 
-def _error_in(reply: Msg) -> str:
-    """Return why a stream refused; empty when it did not."""
+def _refusal_in(reply: Msg) -> Refusal | None:
+    """Return why a stream refused; None when it did not."""
     if not reply.data:
-        return "there is no stream for its subject"
+        return Refusal("there is no stream for its subject")
     if b'"error"' not in reply.data:
-        return ""
-    return str(json.loads(reply.data)["error"]["description"])
+        return None
+    error = json.loads(reply.data)["error"]
+    return Refusal(str(error["description"]), for_good=error["code"] == _BAD_REQUEST)

@@ -22,10 +22,11 @@ from services.chassis.event_streams import Config, ensure_stream
 from services.chassis.events import Envelope
 from services.chassis.failpoints import failpoint
 from services.chassis.health import Report, State
+from services.chassis.held import Held
 from services.chassis.metrics import Counter
 from services.chassis.outbox import Outbox
 from services.chassis.outbox_table import Lag, OutboxTable, Row
-from services.chassis.publisher import Message, Publisher
+from services.chassis.publisher import Message, Publisher, Refusal
 from services.chassis.tracing import ServiceTracing
 
 logger = logging.getLogger(__name__)
@@ -66,6 +67,7 @@ class Relay:
         self.lag = Lag()
         """What waits to be published, as far as this relay knows: nothing while it stands by."""
         self._published = published or Counter()
+        self._held = Held()
 
     async def start(self) -> None:
         """Begin to publish, or to stand by."""
@@ -136,22 +138,33 @@ class Relay:
         except (nats.errors.Error, OSError) as error:
             await self._back_off(table, str(error))
             return False
-        rows = await table.unpublished(BATCH)
+        rows = await table.unpublished(BATCH, self._held.now())
         if rows:
             await failpoint("relay.before_publish")
-        errors = await publisher.publish([self._message(row) for row in rows])
-        taken = [row.position for row, error in zip(rows, errors, strict=True) if not error]
+        refusals = await publisher.publish([self._message(row) for row in rows])
+        taken = [row.position for row, refusal in zip(rows, refusals, strict=True) if not refusal]
         if taken:
             await failpoint("relay.after_publish")
             await table.mark(taken)
             await failpoint("relay.after_mark")
             self._published.inc(len(taken))
-        if len(taken) < len(rows):
-            await self._back_off(table, next(filter(None, errors)))
+        if len(taken) < len(rows) and not self._hold(rows, refusals):
+            await self._back_off(table, next(refusal.text for refusal in refusals if refusal))
             return False
-        self._note("")
-        self.lag = await table.lag() if len(rows) == BATCH else Lag()
+        self._note(self._held.trouble)
+        self.lag = await table.lag() if len(rows) == BATCH or self._held.trouble else Lag()
         return len(rows) == BATCH
+
+    def _hold(self, rows: Sequence[Row], refusals: Sequence[Refusal | None]) -> bool:
+        """Hold the aggregates whose event is at fault; return whether there are any, so that others can go on."""
+        at_fault = {
+            row.aggregate_id: refusal.text
+            for row, refusal in zip(rows, refusals, strict=True)
+            if refusal and refusal.for_good
+        }
+        for aggregate, text in at_fault.items():
+            self._held.add(aggregate, text)
+        return bool(at_fault)
 
     async def _connected(self) -> Publisher:
         """Return a publisher whose streams exist. Raises nats.errors.Error."""

@@ -134,6 +134,47 @@ async def test_an_event_too_large_for_the_broker_holds_up_only_its_own_aggregate
         assert running.report().state is State.DEGRADED
 
 
+async def test_events_that_no_stream_will_ever_take_hold_up_nobody_else(nats, url, database, monkeypatch):
+    """More of them than fit into a batch, and older than all others."""
+    monkeypatch.setattr("services.chassis.relay.BATCH", 4)
+    monkeypatch.setattr("services.chassis.held.AGAIN", 0.5)
+    for number in range(10):
+        await write(database, OrderConfirmed(order_id="x" * 1_045_000), f"large-{number}")
+    others = await write_many(database, 10)
+    client = await nats.connect()
+    async with relay(nats, url) as running:
+        await eventually(lambda: unpublished(database), 10)
+        assert await ids_in_stream(nats) == others
+        assert running.report().state is State.DEGRADED
+        assert "larger than the broker takes; events of" in running.report().detail
+        assert running.lag.rows == 10
+        # Somebody mends them.
+        await database.execute("UPDATE outbox SET payload = '' WHERE publish_time IS NULL")
+        await published(database)
+        await eventually(lambda: _state(running), State.UP)
+    await client.close()
+    assert await _count(nats) == 20
+
+
+async def _state(running) -> State:
+    return running.report().state
+
+
+async def test_an_event_that_its_stream_refuses_for_what_it_is_holds_up_nobody_else(nats, url, database):
+    async with relay(nats, url) as running:
+        await write(database, OrderClosed())
+        await published(database)
+        client = await nats.connect()
+        config = (await client.jetstream().stream_info(STREAM)).config
+        await client.jetstream().update_stream(config, max_msg_size=2000)
+        await client.close()
+        await write(database, OrderClosed(order_id="x" * 3000), "large")
+        await write(database, OrderClosed(), "large", version=2)
+        await write(database, OrderClosed(), "other")
+        await eventually(lambda: unpublished(database), 2)
+        assert "message size exceeds maximum allowed" in running.report().detail
+
+
 @pytest.mark.parametrize("end", ["stop", "kill"])
 async def test_events_written_while_the_broker_is_away_arrive_after(nats, url, database, end):
     async with relay(nats, url) as running:
