@@ -14,6 +14,7 @@ from google.protobuf.message import Message
 
 from services.chassis.delivery import Delivery
 from services.chassis.service import Consumer
+from services.chassis.tracing import outgoing
 
 E = TypeVar("E", bound=Message)
 
@@ -50,6 +51,7 @@ def batched(event: type[E], apply: BatchHandler[E]) -> Consumer[E]:
 
 class _Waiting(NamedTuple, Generic[E]):
     delivery: Delivery[E]
+    traceparent: str
     done: asyncio.Future[None]
 
 
@@ -64,7 +66,7 @@ class Gathered(Generic[E]):
 
     async def handle(self, delivery: Delivery[E]) -> None:
         """Return once the batch that the event came into is written. Raises what the event alone fails with."""
-        waiting = _Waiting(delivery, asyncio.get_running_loop().create_future())
+        waiting = _Waiting(delivery, outgoing(), asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
         if self._worker is None:
             # In a context of its own: the events of a batch belong to different traces.
@@ -83,8 +85,10 @@ class Gathered(Generic[E]):
         if not batch:
             return
         deliveries = [waiting.delivery for waiting in batch]
+        tracing, traceparents = deliveries[0].tracing, [waiting.traceparent for waiting in batch]
         try:
-            await self._apply(Batch(deliveries, deliveries[0].consumer))
+            with tracing.linked(f"write {deliveries[0].consumer}", traceparents):
+                await self._apply(Batch(deliveries, deliveries[0].consumer))
         except Exception as error:  # noqa: BLE001  # whatever it is, the consumer must hear of it
             await self._after_failure(batch, error)
         else:

@@ -1,6 +1,6 @@
 """An event as a consumer's handler gets it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
@@ -8,7 +8,7 @@ from google.protobuf.message import DecodeError, Message
 from nats.aio.msg import Msg
 
 from services.chassis import events
-from services.chassis.tracing import HEADER
+from services.chassis.tracing import HEADER, NO_SPANS, ServiceTracing
 
 E = TypeVar("E", bound=Message)
 
@@ -30,6 +30,8 @@ class Delivery(Generic[E]):
     """1 at the first delivery."""
     consumer: str
     generation: int = 1
+    tracing: ServiceTracing = field(default=NO_SPANS, repr=False, compare=False)
+    """Makes spans of work that this event starts for later, or together with others."""
 
     def inbox_parameters(self) -> dict[str, Any]:
         """Return the parameters of `inbox.INSERT`."""
@@ -40,7 +42,7 @@ class Delivery(Generic[E]):
         }
 
 
-def read(message: Msg, event: type[E], consumer: str) -> Delivery[E]:
+def read(message: Msg, event: type[E], consumer: str, tracing: ServiceTracing = NO_SPANS) -> Delivery[E]:
     """Return the event in a message. Raises MalformedEventError."""
     headers = message.headers or {}
     try:
@@ -54,6 +56,7 @@ def read(message: Msg, event: type[E], consumer: str) -> Delivery[E]:
             traceparent=headers.get(HEADER, ""),
             attempt=message.metadata.num_delivered,
             consumer=consumer,
+            tracing=tracing,
         )
     except (KeyError, ValueError, DecodeError) as error:
         raise MalformedEventError(f"it cannot be read: {_problem(error)}") from error

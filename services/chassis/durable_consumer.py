@@ -109,7 +109,7 @@ class DurableConsumer:
         try:
             handler = handler_of(message, self._handlers)
             outcomes, name = handler.outcomes, handler.name
-            await handler.handle(message)
+            await handler.handle(message, redriven=self._stream is not None)
         except asyncio.CancelledError:
             await message.nak()
             raise

@@ -41,12 +41,12 @@ class EventHandler(Generic[E]):
         """Handle it in the name of a durable, which is what the inbox knows it by."""
         self._consumer, self.name, self._tracing, self.outcomes, self._log = consumer, name, tracing, outcomes, log
 
-    async def handle(self, message: Msg) -> None:
+    async def handle(self, message: Msg, *, redriven: bool) -> None:
         """Return once it has had its effect. Raises what the handler raises, and HandlerTimeoutError."""
         started = time.perf_counter()
-        delivery = read(message, self._consumer.event, self.name)
+        delivery = read(message, self._consumer.event, self.name, self._tracing)
         event_type, event_id = delivery.message.DESCRIPTOR.full_name, str(delivery.event_id)
-        with self._tracing.consuming(message.subject, event_type, event_id, delivery.traceparent):
+        with self._tracing.consuming(message.subject, event_type, event_id, delivery.traceparent, linked=redriven):
             try:
                 async with asyncio.timeout(HANDLER_TIMEOUT) as limit:
                     await self._consumer.handle(delivery)

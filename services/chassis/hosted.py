@@ -80,6 +80,7 @@ async def host(
         draining=process.draining,
         database_or_none=database,
         outbox_or_none=Outbox() if database else None,
+        tracing=process.tracing.service(service.name),
     )
     components = service.build(runtime)
     if components.prepare:

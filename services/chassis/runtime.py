@@ -10,6 +10,7 @@ import grpc
 from services.chassis.freshness import Freshness
 from services.chassis.metrics import ServiceMetrics
 from services.chassis.settings import ServiceSettings
+from services.chassis.tracing import NO_SPANS, ServiceTracing
 
 if TYPE_CHECKING:
     from services.chassis.channel import Channel
@@ -33,6 +34,8 @@ class Runtime:
     """Set when the process is shutting down: streams that only wait must end."""
     database_or_none: "Database | None" = None
     outbox_or_none: "Outbox | None" = None
+    tracing: ServiceTracing = NO_SPANS
+    """Makes spans of work that was started earlier: `with runtime.tracing.linked("send mail", [traceparent])`."""
     freshness: Freshness = field(default_factory=Freshness)
     """Up to when the events are handled that the service hears."""
 

@@ -88,12 +88,27 @@ class Spans:
             yield current_traceparent()
 
     @contextmanager
-    def consuming(self, subject: str, event_type: str, event_id: str, traceparent: str) -> Iterator[None]:
-        """Make the span of handling an event; what happens inside belongs to it."""
+    def consuming(
+        self, subject: str, event_type: str, event_id: str, traceparent: str, *, linked: bool
+    ) -> Iterator[None]:
+        """Make the span of handling an event, or one that links to it; what happens inside belongs to it."""
         attributes = _messaging(subject, event_type, event_id, "process", "process")
+        place, links = (context.Context(), _links([traceparent])) if linked else (_parent(traceparent), [])
         with (
             self._tracer.start_as_current_span(
-                f"process {_destination(subject)}", _parent(traceparent), SpanKind.CONSUMER, attributes
+                f"process {_destination(subject)}", place, SpanKind.CONSUMER, attributes, links
+            ),
+            tracing.following(current_traceparent()),
+        ):
+            yield
+
+    @contextmanager
+    def linked(self, name: str, traceparents: Sequence[str]) -> Iterator[None]:
+        """Make a span that begins a trace and links to others; what happens inside belongs to it."""
+        attributes = {"messaging.batch.message_count": len(traceparents)} if len(traceparents) > 1 else {}
+        with (
+            self._tracer.start_as_current_span(
+                name, context.Context(), SpanKind.INTERNAL, attributes, _links(traceparents)
             ),
             tracing.following(current_traceparent()),
         ):
@@ -123,20 +138,25 @@ def _parent(traceparent: str) -> context.Context:
     return _propagator.extract({tracing.HEADER: traceparent}, context.Context())
 
 
+def _links(traceparents: Sequence[str]) -> list[trace.Link]:
+    return [trace.Link(trace.get_current_span(_parent(each)).get_span_context()) for each in traceparents]
+
+
 def _destination(subject: str) -> str:
-    """Return the subject without its partition, so that spans of one event share a name."""
-    return subject.rpartition(".")[0]
+    """Return the subject without its partition, if it has one, so that spans of one event share a name."""
+    before, _, last = subject.rpartition(".")
+    return before if last.isdecimal() else subject
 
 
 def _messaging(subject: str, event_type: str, event_id: str, kind: str, name: str) -> dict[str, str]:
     """Return the attributes of OpenTelemetry's conventions for messaging."""
-    _, _, partition = subject.rpartition(".")
+    partition = subject.removeprefix(_destination(subject)).lstrip(".")
     return {
         "messaging.system": "nats",
         "messaging.operation.type": kind,
         "messaging.operation.name": name,
         "messaging.destination.name": _destination(subject),
-        "messaging.destination.partition.id": partition,
+        **({"messaging.destination.partition.id": partition} if partition else {}),
         "messaging.message.id": event_id,
         "cloudevents.event_id": event_id,
         "cloudevents.event_type": event_type,

@@ -102,12 +102,29 @@ class ServiceTracing:
         return self._spans.publishing(subject, event_type, event_id, traceparent)
 
     def consuming(
-        self, subject: str, event_type: str, event_id: str, traceparent: str
+        self, subject: str, event_type: str, event_id: str, traceparent: str, *, linked: bool = False
     ) -> AbstractContextManager[object]:
-        """Return a context that makes the span of handling an event; calls made inside belong to its trace."""
+        """Return a context that makes the span of handling an event; calls made inside belong to its trace.
+
+        With `linked` it begins a trace of its own that links to the event's: the event is handled much later.
+        """
         if self._spans is None or not is_sampled(traceparent):
             return following(traceparent)
-        return self._spans.consuming(subject, event_type, event_id, traceparent)
+        return self._spans.consuming(subject, event_type, event_id, traceparent, linked=linked)
+
+    def linked(self, name: str, traceparents: Sequence[str]) -> AbstractContextManager[object]:
+        """Return a context that makes the span of later work, or of work for many: a trace that links to theirs.
+
+        `with tracing.linked("write batch", [...]):`. Calls made inside belong to the new trace.
+        """
+        sampled = [traceparent for traceparent in traceparents if is_sampled(traceparent)]
+        if self._spans is None or not sampled:
+            return following(traceparents[0] if len(traceparents) == 1 else new_traceparent())
+        return self._spans.linked(name, sampled)
+
+
+NO_SPANS: Final = ServiceTracing(None)
+"""Makes none."""
 
 
 class _Same(AbstractContextManager[str]):

@@ -84,24 +84,29 @@ async def eventually(ask: Callable[[], Awaitable[Any]], wanted: Any, within: flo
 
 
 @asynccontextmanager
-async def relay(nats: Any, url: str, outbox_: Outbox | None = None) -> AsyncIterator[Relay]:
+async def relay(
+    nats: Any, url: str, outbox_: Outbox | None = None, tracing: ServiceTracing = TRACING
+) -> AsyncIterator[Relay]:
     """Run a relay of the order service over a connection of its own."""
     async with (
         Broker("order", nats.url, nats.password) as broker,
-        Relay(url, outbox_ or Outbox(), broker, streams_of("order"), TRACING) as running,
+        Relay(url, outbox_ or Outbox(), broker, streams_of("order"), tracing) as running,
     ):
         yield running
 
 
 @asynccontextmanager
 async def consumer(
-    nats: Any, handle: Callable[[Delivery[Any]], Awaitable[None]], event: type[Message] = OrderConfirmed
+    nats: Any,
+    handle: Callable[[Delivery[Any]], Awaitable[None]],
+    event: type[Message] = OrderConfirmed,
+    tracing: ServiceTracing = TRACING,
 ) -> AsyncIterator[Metrics]:
     """Run the payment service's consumer of an event; give its metrics."""
     metrics = Metrics()
     async with (
         Broker("payment", nats.url, nats.password) as broker,
-        Consumers(broker, [Consumer(event, handle)], TRACING, metrics.of("payment"), Logs("WARNING")),
+        Consumers(broker, [Consumer(event, handle)], tracing, metrics.of("payment"), Logs("WARNING")),
     ):
         yield metrics
 

@@ -1,17 +1,25 @@
 """Spans as a collector gets them: one trace from a call over a neighbour and the outbox to a consumer."""
 
+import asyncio
+from dataclasses import replace
+
 import pytest
 from meshmart.catalog.v1.catalog_service_pb2 import BatchGetProductsRequest
 from meshmart.catalog.v1.catalog_service_pb2_grpc import CatalogServiceStub
-from meshmart.order.v1.order_events_pb2 import OrderPlaced
+from meshmart.order.v1.order_events_pb2 import OrderConfirmed, OrderPlaced
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from services.chassis import outbox
+from services.chassis.batch import Gathered
+from services.chassis.database import Database
+from services.chassis.dead_letters import DeadLetters, redriven_headers
 from services.chassis.errors import DomainError, Kind
 from services.chassis.spans import SpanSink
-from services.chassis.tracing import Tracing, following, outgoing
+from services.chassis.tracing import NO_SPANS, Tracing, following, outgoing
+from tests.chassis.eventing import consumer, eventually, make_tables, relay, write
 from tests.chassis.shop import GET, ID, shop
+from tests.support.events import delivery
 from tests.support.serving import refusal_of
 
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -26,12 +34,27 @@ class Gone(DomainError):
     reason = "GONE"
 
 
+class Exported:
+    """What was exported so far."""
+
+    def __init__(self, exporter: InMemorySpanExporter) -> None:
+        self._exporter = exporter
+
+    def __call__(self):
+        """Return it by kind and name."""
+        return {(span.kind.name, span.name): span for span in self.all()}
+
+    def all(self):
+        """Return all of it."""
+        return self._exporter.get_finished_spans()
+
+
 @pytest.fixture
 def exported(monkeypatch):
-    """Return what was exported so far, by name and kind; services export to memory."""
+    """Return what is exported; services export to memory."""
     exporter = InMemorySpanExporter()
     monkeypatch.setattr(SpanSink, "otlp", classmethod(lambda cls, _: cls(SimpleSpanProcessor(exporter))))
-    return lambda: {(span.kind.name, span.name): span for span in exporter.get_finished_spans()}
+    return Exported(exporter)
 
 
 @pytest.fixture
@@ -163,6 +186,92 @@ def test_spans_of_messages_say_what_the_conventions_ask(tracing, exported):
         "cloudevents.event_id": "event-1",
         "cloudevents.event_type": "meshmart.order.v1.OrderPlaced",
     }
+
+
+async def test_one_trace_spans_outbox_broker_and_consumer_and_a_redriven_event_links_to_it(
+    nats, database_url, tracing, exported, monkeypatch
+):
+    monkeypatch.setattr("services.chassis.retries.FAILURES", 1)
+    url, broken = make_tables(await database_url()), [True]
+    heard: asyncio.Queue[str] = asyncio.Queue()
+    letters, admin = DeadLetters.of("payment"), await nats.connect()
+
+    async def handle(delivery):
+        heard.put_nowait(outgoing())
+        if broken:
+            raise RuntimeError("a bug")
+
+    async def parked():
+        return (await admin.jetstream().stream_info(letters.stream_name)).state.messages
+
+    async with (
+        Database(url, name="test") as database,
+        relay(nats, url, tracing=tracing.service("order")),
+        consumer(nats, handle, tracing=tracing.service("payment")),
+    ):
+        with following(SAMPLED):
+            await write(database, OrderConfirmed(), ID)
+        assert (await heard.get())[3:35] == TRACE_ID
+        await eventually(parked, 1)
+        first = exported()
+        broken.clear()
+        letter = await admin.jetstream().get_msg(letters.stream_name, seq=1)
+        headers = redriven_headers(letter.headers, 1)
+        await admin.jetstream().publish(f"{letters.redriven}.OrderConfirmed", b"", headers=headers)
+        assert (await heard.get())[3:35] != TRACE_ID
+    await admin.close()
+
+    publish = ("PRODUCER", "publish meshmart.order.v1.OrderConfirmed")
+    process = ("CONSUMER", "process meshmart.order.v1.OrderConfirmed")
+    assert _parents(first) == {publish: SPAN_ID, process: publish}
+    [redriven] = [span for span in exported.all() if span.name == "process meshmart.redriven.payment.OrderConfirmed"]
+    assert (redriven.parent, _linked(redriven)) == (None, [f"{first[publish].context.span_id:016x}"])
+
+
+def _linked(span):
+    """Return the span ids that a span links to."""
+    return [f"{link.context.span_id:016x}" for link in span.links]
+
+
+def test_an_event_that_is_handled_much_later_begins_a_trace_that_links_to_its_own(tracing, exported):
+    with tracing.service("payment").consuming(SUBJECT, "E", "1", SAMPLED, linked=True):
+        handled = outgoing()
+
+    [span] = exported().values()
+    assert (span.parent, _linked(span)) == (None, [SPAN_ID])
+    assert handled[3:35] == f"{span.context.trace_id:032x}" != TRACE_ID
+
+
+async def test_a_batch_is_one_span_that_links_to_each_event(tracing, exported):
+    service, written = tracing.service("analytics"), []
+
+    async def apply(batch):
+        written.append(outgoing())
+
+    async def handle(traceparent):
+        with service.consuming(SUBJECT, "E", "1", traceparent):
+            await gathered.handle(replace(delivery(OrderPlaced()), traceparent=traceparent, tracing=service))
+
+    gathered = Gathered(apply)
+    others = [SAMPLED.replace(SPAN_ID, f"{number:016x}") for number in (1, 2)]
+    await asyncio.gather(*map(handle, [*others, UNSAMPLED]))
+
+    spans = exported.all()
+    processed = [f"{span.context.span_id:016x}" for span in spans if span.kind.name == "CONSUMER"]
+    [batch] = [span for span in spans if span.name == "write test"]
+    assert (batch.parent, sorted(_linked(batch))) == (None, sorted(processed))
+    assert written == [f"00-{batch.context.trace_id:032x}-{batch.context.span_id:016x}-01"]
+
+
+def test_later_work_of_what_is_not_sampled_makes_no_span(tracing, exported):
+    with tracing.service("notification").linked("send mail", [UNSAMPLED]):
+        assert outgoing() == UNSAMPLED
+    with tracing.service("analytics").linked("write batch", [UNSAMPLED, UNSAMPLED]):
+        assert outgoing()[3:35] != TRACE_ID
+    with NO_SPANS.linked("send mail", [SAMPLED]):
+        assert outgoing() == SAMPLED
+
+    assert exported() == {}
 
 
 @pytest.mark.parametrize("context", ["publishing", "consuming"])
