@@ -8,13 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from scripts.benchmarks import chassis, orders, startup, table
+from scripts.benchmarks import chassis, notified, orders, startup, table
 from scripts.benchmarks.machine import described
 
 RESULTS = Path(__file__).with_name("results.json")
 BENCHMARKS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
     "chassis": lambda options: chassis.measure(2 * options.rounds, 1.0),
     "orders": lambda options: orders.measure(options.rounds, options.stored),
+    "notified": lambda _: notified.measure(),
     "startup": lambda _: startup.measure(3),
 }
 

@@ -35,6 +35,8 @@ UNDONE: dict[str, LiteralString] = {
     "order": "SELECT count(*) FROM orders WHERE state IN ('PENDING', 'CONFIRMED')",
     "inventory": "SELECT count(*) FROM reservation WHERE state = 'HELD'",
     "payment": "SELECT count(*) FROM payment WHERE state IN ('AUTHORIZED', 'CAPTURING')",
+    "notification": "SELECT %(bought)s - count(*) FROM notification WHERE kind = 'ORDER_CONFIRMED' AND state = 'SENT'",
+    "analytics": "SELECT %(bought)s - count(*) FROM inbox WHERE consumer = 'analytics_PaymentCaptured'",
 }
 UNPUBLISHED: LiteralString = "SELECT count(*) FROM outbox WHERE publish_time IS NULL"
 
@@ -50,6 +52,7 @@ class Buyer:
     metadata: Metadata
     method_id: str
     products: list[Product]
+    bought: int = 0
 
     async def buy(self, count: int) -> None:
         """Place orders of three lines, sixteen at a time, and return when the last event is handled."""
@@ -57,10 +60,14 @@ class Buyer:
         await asyncio.gather(*(self._buy_in_turn(turns) for _ in range(IN_FLIGHT)))
         await self.settled()
 
+    async def place(self) -> None:
+        """Place an order."""
+        await OrderServiceStub(self.order).PlaceOrder(self._cart(), metadata=self.metadata, timeout=TIMEOUT)
+        self.bought += 1
+
     async def _buy_in_turn(self, turns: "itertools.repeat[None]") -> None:
-        stub = OrderServiceStub(self.order)
         for _ in turns:
-            await stub.PlaceOrder(self._cart(), metadata=self.metadata, timeout=TIMEOUT)
+            await self.place()
 
     def _cart(self) -> PlaceOrderRequest:
         chosen = random.sample(self.products, LINES)
@@ -73,7 +80,7 @@ class Buyer:
         )
 
     async def settled(self) -> None:
-        """Return when no order is on its way and no event unpublished."""
+        """Return when no order is on its way, no event unpublished, and the customer told and the figures right."""
         async with asyncio.timeout(TIMEOUT):
             while await asyncio.to_thread(self._undone):  # noqa: ASYNC110  # other processes set no event here
                 await asyncio.sleep(0.02)
@@ -83,7 +90,7 @@ class Buyer:
 
     def _count(self, service: str, undone: LiteralString) -> int:
         with psycopg.connect(self.shop.database_url(service)) as connection:
-            row = connection.execute(f"SELECT ({undone}) + ({UNPUBLISHED})").fetchone()
+            row = connection.execute(f"SELECT ({undone}) + ({UNPUBLISHED})", {"bought": self.bought}).fetchone()
         return int(row[0]) if row else 0
 
 

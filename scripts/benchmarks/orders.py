@@ -1,7 +1,8 @@
 """What a durable order costs: processor time of all our services, in bare unary calls measured in the same run.
 
-An order counts from PlaceOrder until it was confirmed, captured and its stock committed, and every event was published
-and handled; fsync is on. The services run as separate processes, as one process, and as separate processes whose
+An order counts from PlaceOrder until it was confirmed, captured and its stock committed, every event was published and
+handled, the customer was told and the figures follow; fsync is on. What notification and analytics cost is told apart
+where they are processes of their own. The services run as separate processes, as one process, and as separate processes whose
 databases hold a million orders; the rounds of all three take turns.
 """
 
@@ -30,6 +31,8 @@ MEMORY_TARGETS = {"separate": 900, "one_process": 500}
 """In 10^6 bytes."""
 ENGINES = frozenset({"postgres", "nats", "edge"})
 """Parts that are not our services."""
+LISTENERS = frozenset({"notification", "analytics"})
+"""Services that only hear what became of an order."""
 
 
 def measure(rounds: int, stored: int = STORED) -> dict[str, Any]:
@@ -47,7 +50,7 @@ async def _measure(bare: Bare, folder: Path, rounds: int, stored: int) -> dict[s
         result["memory_megabytes"] = {kind: _memory(buyers[kind].shop) for kind in MEMORY_TARGETS}
         result["bare_call_microseconds"] = round(1e6 * await asyncio.to_thread(bare.cpu_per_call, BARE_CALLS))
         costs = await _rounds(bare, buyers, rounds)
-    result["calls_per_order"] = {kind: round(statistics.median(costs[kind]), 2) for kind in buyers}
+    result["calls_per_order"] = {kind: round(statistics.median(costs[kind]), 2) for kind in costs}
     if stored:
         pairs = zip(costs["stored"], costs["separate"], strict=True)
         result["stored"] = stored
@@ -68,22 +71,32 @@ async def _open(stack: AsyncExitStack, folder: Path, kind: str, stored: int) -> 
 
 async def _rounds(bare: Bare, buyers: dict[str, Buyer], rounds: int) -> dict[str, list[float]]:
     """Return what an order cost in each round, in bare calls."""
-    costs: dict[str, list[float]] = {kind: [] for kind in buyers}
+    costs: dict[str, list[float]] = {kind: [] for kind in (*buyers, "listeners")}
     for _ in range(rounds):
         for kind, visitor in buyers.items():
             yardstick = await asyncio.to_thread(bare.cpu_per_call, BARE_CALLS)
-            costs[kind].append(await _cost(visitor) / yardstick)
+            cost, listening = await _cost(visitor)
+            costs[kind].append(cost / yardstick)
+            if kind == "separate":
+                costs["listeners"].append(listening / yardstick)
     return costs
 
 
-async def _cost(visitor: Buyer) -> float:
-    before = cpu_seconds(_services(visitor.shop))
+async def _cost(visitor: Buyer) -> tuple[float, float]:
+    """Return the processor seconds of an order, and those of notification and analytics where they are processes."""
+    groups = [_services(visitor.shop), _listeners(visitor.shop)]
+    before = [cpu_seconds(group) for group in groups]
     await visitor.buy(ORDERS)
-    return (cpu_seconds(_services(visitor.shop)) - before) / ORDERS
+    cost, listening = ((cpu_seconds(group) - then) / ORDERS for group, then in zip(groups, before, strict=True))
+    return cost, listening
 
 
 def _services(shop: Shop) -> Iterable[int]:
-    return [pid for name, pid in shop.pids().items() if name not in ENGINES]
+    return [pid for name, pid in shop.pids().items() if name not in ENGINES | LISTENERS]
+
+
+def _listeners(shop: Shop) -> Iterable[int]:
+    return [pid for name, pid in shop.pids().items() if name in LISTENERS]
 
 
 def _memory(shop: Shop) -> int:

@@ -30,6 +30,12 @@ def _rows(results: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
         )
     if orders := results.get("orders"):
         yield from _order_rows(orders)
+    if notified := results.get("notified"):
+        yield (
+            "order confirmed to notification recorded, idle, p99 (median)",
+            f"at most {notified['target']:.0f} ms",
+            f"{notified['p99_milliseconds']:.0f} ms ({notified['p50_milliseconds']:.0f} ms)",
+        )
     if startup := results.get("startup"):
         yield "`scripts/demo` from installed, first order done", "10 s", f"{startup['first_order_seconds']:.1f} s"
 
@@ -38,9 +44,15 @@ def _order_rows(orders: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     names = {"separate": "separate processes", "one_process": "one process"}
     for kind, name in names.items():
         yield (
-            f"CPU of all services per durable order, in bare unary calls, {name}",
+            f"CPU of the services per durable order, in bare unary calls, {name}",
             f"at most {orders['targets'][kind]:.0f}",
             f"{orders['calls_per_order'][kind]:.1f}",
+        )
+    if "listeners" in orders["calls_per_order"]:
+        yield (
+            "the same of notification (told and sent) and analytics, which only listen, separate processes",
+            "-",
+            f"{orders['calls_per_order']['listeners']:.1f}",
         )
     if "stored_ratio" in orders:
         yield (
