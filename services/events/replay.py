@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import logging
 import sys
 import time
 from collections.abc import Sequence
@@ -37,6 +38,7 @@ def main(arguments: Sequence[str]) -> int:
     service = _service(options.service)
     if isinstance(service, str):
         return _say_why(2, service)
+    logging.getLogger("services").addHandler(logging.NullHandler())  # what goes wrong is said once, at the end
     process, settings = read_settings([service])
     try:
         uvloop.run(_replay(service, process, settings[service.name], skip_failed=options.skip_failed))

@@ -3,6 +3,7 @@
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+import psycopg
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from meshmart.analytics.v1 import analytics_service_pb2 as pb
@@ -10,8 +11,10 @@ from meshmart.catalog.v1.product_events_pb2 import ProductChanged
 from meshmart.common.v1.money_pb2 import Money
 from meshmart.order.v1.order_events_pb2 import OrderedLine
 
-from scripts.benchmarks.history import Bought, Happening
+from scripts.benchmarks.history import Bought, Happening, fill
+from services.analytics import queries
 from services.chassis.ids import new_id
+from tests.chassis.eventing import eventually
 from tests.support.refusals import refused
 
 TEA, MUG, SPADE, UNKNOWN = (str(new_id()) for _ in range(4))
@@ -288,3 +291,67 @@ async def test_a_token_of_another_question_is_refused(shop, method, question, fi
         strange.page_token = first.next_page_token
         with refused("INVALID_ARGUMENT", "PAGE_TOKEN_INVALID"):
             await getattr(shop.stub, asked)(strange, metadata=shop.staff)
+
+
+@pytest.mark.parametrize(("method", "request_"), EVERY.items(), ids=EVERY)
+async def test_each_answer_says_how_fresh_it_is(shop, method, request_):
+    before = datetime.now(UTC)
+    reply = await getattr(shop.stub, method)(request_, metadata=shop.staff)
+
+    as_of = reply.freshness.as_of.ToDatetime(UTC)
+    assert before <= as_of <= datetime.now(UTC)
+    assert timedelta(0) <= reply.freshness.lag.ToTimedelta() <= datetime.now(UTC) - as_of
+    assert (reply.freshness.pending_events, reply.freshness.generation) == (0, 1)
+
+
+async def test_an_answer_is_as_old_as_what_is_not_counted_yet(shop):
+    """The statement of one event is held up: answers go on, and say that something is missing."""
+    placed = happenings(ANNA, "EUR", {TEA: 1}, {"placed": 6})
+    statement = "INSERT INTO inbox (event_id, consumer, generation) VALUES (%s, 'analytics_OrderPlaced', 1)"
+    async with await psycopg.AsyncConnection.connect(shop.url) as holder:
+        await holder.execute(statement, (placed[0].event_id,))
+        await fill(shop.broker, iter(placed))
+        await eventually(shop.pending, 1)
+        published = datetime.now(UTC)
+        funnel = await shop.stub.GetFunnel(pb.GetFunnelRequest(days=NOVEMBER), metadata=shop.staff)
+        await holder.rollback()
+
+    assert (funnel.funnel.placed, funnel.freshness.pending_events) == (6, 1)
+    assert funnel.freshness.as_of.ToDatetime(UTC) < published
+    await eventually(shop.pending, 0)
+    funnel = await shop.stub.GetFunnel(pb.GetFunnelRequest(days=NOVEMBER), metadata=shop.staff)
+    assert (funnel.funnel.placed, funnel.freshness.pending_events) == (7, 0)
+    assert funnel.freshness.as_of.ToDatetime(UTC) > published
+
+
+async def test_answers_go_on_while_the_broker_is_away_and_grow_old(shop, nats):
+    fresh = await shop.stub.GetFunnel(pb.GetFunnelRequest(days=NOVEMBER), metadata=shop.staff)
+    nats.server.stop()
+    lost = datetime.now(UTC)
+    old = await shop.stub.GetFunnel(pb.GetFunnelRequest(days=NOVEMBER), metadata=shop.staff)
+
+    assert old.funnel == fresh.funnel
+    assert old.freshness.as_of.ToDatetime(UTC) < lost
+    assert old.freshness.lag.ToTimedelta() > timedelta(0)
+
+
+STATEMENTS = {
+    "days": queries.DAYS,
+    **{f"sales by {group.value}": statement for group, statement in queries.SALES.items()},
+    **{f"top products by {rank.value}": statement for rank, statement in queries.TOP_PRODUCTS.items()},
+    "funnel": queries.FUNNEL,
+    "customer": queries.CUSTOMER,
+    "top customers": queries.TOP_CUSTOMERS,
+}
+
+
+@pytest.mark.parametrize("statement", STATEMENTS.values(), ids=STATEMENTS)
+async def test_sums_are_read_by_index_and_orders_not_at_all(analytics, statement):
+    day = date(2026, 11, 1)
+    parameters = {
+        "first": day, "last": day, "category": "", "product_id": None, "currency_code": "EUR", "key": "", "after": "",
+        "limit": 20, "rank": 5, "customer_id": new_id(),
+    }  # fmt: skip
+    plan = [line for (line,) in await analytics.database.all(f"EXPLAIN {statement}", parameters)]
+
+    assert not [line for line in plan if "Seq Scan" in line or "known_order" in line]
