@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from scripts.benchmarks import chassis, notified, orders, startup, table
+from scripts.benchmarks import chassis, notified, orders, replay, startup, table
 from scripts.benchmarks.machine import described
 
 RESULTS = Path(__file__).with_name("results.json")
@@ -16,6 +16,7 @@ BENCHMARKS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
     "chassis": lambda options: chassis.measure(2 * options.rounds, 1.0),
     "orders": lambda options: orders.measure(options.rounds, options.stored),
     "notified": lambda _: notified.measure(),
+    "replay": lambda _: replay.measure(),
     "startup": lambda _: startup.measure(3),
 }
 

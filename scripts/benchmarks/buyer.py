@@ -54,6 +54,10 @@ class Buyer:
     products: list[Product]
     bought: int = 0
 
+    def __post_init__(self) -> None:
+        """Make the stub of all calls."""
+        self._stub = OrderServiceStub(self.order)
+
     async def buy(self, count: int) -> None:
         """Place orders of three lines, sixteen at a time, and return when the last event is handled."""
         turns = itertools.repeat(None, count)
@@ -62,7 +66,7 @@ class Buyer:
 
     async def place(self) -> None:
         """Place an order."""
-        await OrderServiceStub(self.order).PlaceOrder(self._cart(), metadata=self.metadata, timeout=TIMEOUT)
+        await self._stub.PlaceOrder(self._cart(), metadata=self.metadata, timeout=TIMEOUT)
         self.bought += 1
 
     async def _buy_in_turn(self, turns: "itertools.repeat[None]") -> None:

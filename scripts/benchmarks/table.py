@@ -36,6 +36,12 @@ def _rows(results: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
             f"at most {notified['target']:.0f} ms",
             f"{notified['p99_milliseconds']:.0f} ms ({notified['p50_milliseconds']:.0f} ms)",
         )
+    if replay := results.get("replay"):
+        yield (
+            f"replay of {replay['events']:,} order events into analytics",
+            f"{replay['target']:.0f} s",
+            f"{replay['seconds']:.1f} s",
+        )
     if startup := results.get("startup"):
         yield "`scripts/demo` from installed, first order done", "10 s", f"{startup['first_order_seconds']:.1f} s"
 
