@@ -1,6 +1,7 @@
 """A customer at the edge who tries again what is unavailable for a moment, as the contract allows."""
 
 import asyncio
+import itertools
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any, Self
@@ -37,7 +38,8 @@ from tests.system.waiting import eventually
 WORKS, DECLINES, UNCAPTURABLE = "4242424242424242", "4000000000000002", "4000000000000341"
 PRODUCTS = "teapot"
 TRY_AGAIN = 0.1
-"""Seconds between two tries."""
+"""Seconds before the second try; each one after waits twice as long."""
+LONGEST_WAIT = 0.8
 TRANSIENT = {
     grpc.StatusCode.UNAVAILABLE,
     grpc.StatusCode.RESOURCE_EXHAUSTED,
@@ -78,17 +80,20 @@ class Shopper:
         request = CreateSessionRequest(email=email, password=password)
         return (await self.call(IdentityServiceStub(self.fronts.channel).CreateSession, request)).session.access_token
 
-    async def call(self, method: Callable[..., Awaitable[Any]], request: Any, within: float = 20.0) -> Any:
+    async def call(
+        self, method: Callable[..., Awaitable[Any]], request: Any, within: float = 20.0, token: str = ""
+    ) -> Any:
         """Make a call, and the same again while the shop says that it cannot be served at present."""
         async with asyncio.timeout(within):
-            while True:
+            for attempt in itertools.count():
                 try:
-                    return await method(request, metadata=metadata(self.token))
+                    return await method(request, metadata=metadata(token or self.token))
                 except grpc.aio.AioRpcError as error:
                     if error.code() not in TRANSIENT:
                         raise
                     self.refused[refusal_of(error).reason] += 1
-                await asyncio.sleep(TRY_AGAIN)
+                await asyncio.sleep(min(LONGEST_WAIT, TRY_AGAIN * 2**attempt))
+        raise AssertionError("nobody counts that far")
 
     async def product(self) -> Product:
         """Return a product that nearly never runs out."""
@@ -98,10 +103,9 @@ class Shopper:
 
     async def deliver(self, product: Product, quantity: int) -> None:
         """Have staff restock a product."""
-        token = await self.session(STAFF_EMAIL, self._staff_password)
         request = RestockProductRequest(request_id=str(uuid4()), product_id=product.id, quantity=quantity)
-        restock = InventoryServiceStub(self.fronts.channel).RestockProduct
-        await restock(request, metadata=metadata(token))
+        token = await self.session(STAFF_EMAIL, self._staff_password)
+        await self.call(InventoryServiceStub(self.fronts.channel).RestockProduct, request, token=token)
 
     async def stock(self, product: Product) -> Stock:
         """Return the stock of a product."""
