@@ -10,6 +10,7 @@ from nats.aio.client import Client
 
 from services.chassis.background import end
 from services.chassis.health import Report, State
+from services.chassis.nats_client import NatsClient
 
 logger = logging.getLogger(__name__)
 
@@ -118,7 +119,7 @@ class Broker:
         async def on_closed() -> None:
             closed.set()
 
-        client = Client()
+        client = NatsClient()
         try:
             await client.connect(
                 self._url.split(","),
