@@ -7,6 +7,7 @@ that comes after it.
 
 import asyncio
 import select
+import traceback
 from collections import deque
 from typing import Any, Final
 
@@ -115,8 +116,10 @@ class Connections:
         self._open += 1
         try:
             return await self._configured()
-        except BaseException:
+        except BaseException as error:
             self._leave_place()
+            # What was being opened is held by the frames of the error alone, and would stay half open until they go.
+            traceback.clear_frames(error.__traceback__)
             raise
 
     async def _configured(self) -> Cursor:

@@ -117,3 +117,24 @@ async def test_a_database_that_nobody_asks_stays_reachable(database, monkeypatch
     monkeypatch.setattr(database_module, "LOST_AFTER", 1.5)
     await asyncio.sleep(2.5)
     assert database.reachable
+
+
+async def test_a_connection_that_is_given_up_while_it_opens_is_closed(tmp_path):
+    came, left = asyncio.Event(), asyncio.Event()
+
+    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        came.set()
+        while await reader.read(1024):
+            pass
+        left.set()
+        writer.close()
+
+    async with await asyncio.start_unix_server(say_nothing, tmp_path / ".s.PGSQL.5432"):
+        database = Database(f"postgresql:///thing?host={tmp_path}", name="test")
+        asking = asyncio.create_task(database.one("SELECT 1"))
+        await came.wait()
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError) as caught:  # kept, as a task keeps it
+            await asking
+        await left.wait()
+        assert caught.value is not None
