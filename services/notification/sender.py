@@ -76,7 +76,10 @@ class Sender:
                     async with asyncio.timeout(self._poll_interval):
                         await self._due.wait()
         finally:
-            await asyncio.shield(self._finish())
+            finishing = asyncio.ensure_future(self._finish())
+            while not finishing.done():  # also when it is cancelled once more
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.wait({finishing})
 
     async def _begin_due(self) -> None:
         room = self._at_once - len(self._sending)
@@ -155,7 +158,8 @@ class Sender:
             task.cancel()
         await asyncio.gather(*(task for task, _ in left), return_exceptions=True)
         try:
-            await self._pending.give_back([claim for _, claim in left])
+            if left:
+                await self._pending.give_back([claim for _, claim in left])
         except psycopg.OperationalError:  # raised from here, it would hide the cancellation
             logger.warning("notifications cannot be given back; their claims lapse")
 

@@ -86,9 +86,9 @@ def build(runtime: Runtime) -> Components:
 
     async def forget() -> None:
         while True:
+            await asyncio.sleep(FORGET_INTERVAL)
             while await store.forget(FORGET_BATCH):
                 pass
-            await asyncio.sleep(FORGET_INTERVAL)
 
     return Components(
         servicers=(Servicer(add_NotificationServiceServicer_to_server, api),),

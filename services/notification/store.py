@@ -40,11 +40,12 @@ RETURNING state
 NOW = "(SELECT pg_snapshot_xmin(pg_current_snapshot()) AS watermark) AS now"
 WATERMARK = f"SELECT watermark::text::bigint FROM {NOW}"  # noqa: S608  # a constant
 CHANGES = f"""
-SELECT watermark::text::bigint, change_xid::text::bigint, {COLUMNS} FROM {NOW}
-LEFT JOIN notification
-    ON customer_id = %(customer_id)s AND (change_xid, notification.id) > (%(xid)s::text::xid8, %(id)s)
-        AND change_xid < watermark
-ORDER BY change_xid, notification.id LIMIT %(limit)s
+SELECT watermark::text::bigint, changed.* FROM {NOW} LEFT JOIN LATERAL (
+    SELECT change_xid::text::bigint AS xid, {COLUMNS} FROM notification
+    WHERE customer_id = %(customer_id)s AND (change_xid, id) > (%(xid)s::text::xid8, %(id)s) AND change_xid < watermark
+    ORDER BY change_xid, id LIMIT %(limit)s
+) AS changed ON true
+ORDER BY xid, id
 """  # noqa: S608  # constants of this module
 
 FORGET = """

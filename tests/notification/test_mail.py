@@ -8,7 +8,6 @@ from email.utils import parsedate_to_datetime
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from meshmart.common.v1.money_pb2 import Money
 from meshmart.notification.v1.notification_pb2 import Notification
 
 from services.notification.tokens import Unsubscribing
@@ -119,23 +118,6 @@ async def test_a_name_is_no_markup(post: Desk, catcher):
     post.directory.contacts[str(post.customer_id)] = ("ann@example.com", "<img src=x onerror=alert(1)>")
     [one] = await caught(post, catcher, post.registered())
     assert "Hello &lt;img src=x onerror=alert(1)&gt;," in one.part("html")
-
-
-@pytest.mark.parametrize(
-    ("currency", "minor_units", "shown"),
-    [
-        ("EUR", 5, "0.05 EUR"),
-        ("EUR", 1_234_567_890, "12,345,678.90 EUR"),
-        ("JPY", 1500, "1,500 JPY"),
-        ("KWD", 1500, "1.500 KWD"),
-        ("CLF", 1500, "0.1500 CLF"),
-    ],
-)
-async def test_an_amount_has_the_digits_of_its_currency(post: Desk, catcher, currency, minor_units, shown):
-    total = Money(currency_code=currency, minor_units=minor_units)
-    [one] = await caught(post, catcher, post.confirmed(total=total))
-    assert f"Total: {shown}\n" in one.part("plain")
-    assert f"<strong>{shown}</strong>" in one.part("html")
 
 
 async def test_no_address_and_no_name_is_stored_or_logged(post: Desk, catcher, caplog, capsys):

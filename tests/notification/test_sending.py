@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from meshmart.notification.v1.notification_pb2 import Notification
 
-from services.notification.domain import Channel, retry_delay
+from services.notification.domain import Channel
 from services.notification.store import NotificationStore
 from tests.notification.catcher import MailCatcher
 from tests.notification.conftest import Desk, OpenDesk, smtp
@@ -82,11 +82,6 @@ async def test_after_a_day_it_is_given_up_with_the_last_reason(post: Desk, catch
     assert await post.states() == [("WELCOME", "FAILED", "SMTP_452")]
 
 
-@pytest.mark.parametrize(("attempt", "seconds"), [(1, 2), (2, 4), (9, 512), (10, 900), (1000, 900)])
-def test_tries_become_rarer(attempt, seconds):
-    assert retry_delay(attempt) == seconds
-
-
 async def test_a_bug_costs_one_notification_its_turn_and_tells_nobody_the_address(
     post: Desk, catcher, caplog, monkeypatch
 ):
@@ -145,8 +140,8 @@ async def test_what_was_recorded_before_a_restart_is_sent_after_it(
     await post.served.host.__aexit__(None, None, None)
 
     await catcher.start()
+    await post.lapse()
     again = await open_desk(like=post, **smtp(catcher))
-    await again.lapse()
     await again.settled()
 
     assert len(catcher.caught) == 1
