@@ -1,4 +1,4 @@
-"""Measures what the README promises, and writes it there: `scripts/bench [chassis] [orders] [startup]`."""
+"""Measures what the README promises, and writes it there: `scripts/bench [chassis] [orders] [events] ...`."""
 
 import argparse
 import json
@@ -8,13 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from scripts.benchmarks import chassis, notified, orders, replay, startup, table
+from scripts.benchmarks import chassis, events, notified, orders, replay, startup, table
 from scripts.benchmarks.machine import described
 
 RESULTS = Path(__file__).with_name("results.json")
 BENCHMARKS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
     "chassis": lambda options: chassis.measure(2 * options.rounds, 1.0),
     "orders": lambda options: orders.measure(options.rounds, options.stored),
+    "events": lambda options: events.measure(options.rounds),
     "notified": lambda _: notified.measure(),
     "replay": lambda _: replay.measure(),
     "startup": lambda _: startup.measure(3),

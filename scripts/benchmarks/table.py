@@ -30,6 +30,8 @@ def _rows(results: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
         )
     if orders := results.get("orders"):
         yield from _order_rows(orders)
+    if events := results.get("events"):
+        yield from _event_rows(events)
     if notified := results.get("notified"):
         yield (
             "order confirmed to notification recorded, idle, p99 (median)",
@@ -44,6 +46,20 @@ def _rows(results: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
         )
     if startup := results.get("startup"):
         yield "`scripts/demo` from installed, first order done", "10 s", f"{startup['first_order_seconds']:.1f} s"
+
+
+def _event_rows(events: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    relay, consumer = events["relay"], events["consumer"]
+    yield (
+        "outbox to stream, one relay, against plain JetStream publishing with acks, 16 in flight",
+        f"at least {relay['target']:.0%}",
+        f"{relay['ratio']:.0%} ({relay['relay_per_second']:,}/s)",
+    )
+    yield (
+        "consumer with inbox and one effect row, one process (CPU of the process per event)",
+        f"at least {consumer['target']:,}/s",
+        f"{consumer['per_second']:,}/s ({consumer['cpu_microseconds']} us)",
+    )
 
 
 def _order_rows(orders: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
