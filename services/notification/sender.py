@@ -19,7 +19,7 @@ import psycopg
 from services.chassis.changes import Changes
 from services.chassis.metrics import ServiceMetrics
 from services.chassis.outbox import Outbox
-from services.chassis.tracing import following
+from services.chassis.tracing import ServiceTracing
 from services.notification import messages
 from services.notification.domain import NotNow, State, Transport, Undeliverable, retry_delay
 from services.notification.pending import Claim, Pending
@@ -42,10 +42,11 @@ class Sender:
         self,
         pending: Pending,
         transport: Transport,
+        *,
         outbox: Outbox,
         changes: Changes,
         metrics: ServiceMetrics,
-        *,
+        tracing: ServiceTracing,
         at_once: int,
         poll_interval: float,
     ) -> None:
@@ -54,6 +55,7 @@ class Sender:
         self._transport = transport
         self._outbox = outbox
         self._changes = changes
+        self._tracing = tracing
         self._at_once = at_once
         self._poll_interval = poll_interval
         name, text = "notifications", "Tries to send a notification, by outcome."
@@ -112,7 +114,7 @@ class Sender:
         """Send one and write what became of it. What cannot be written comes again when the claim lapses."""
         try:
             async with asyncio.timeout(self._pending.lease):
-                with following(claim.traceparent):
+                with self._tracing.linked("send notification", [claim.traceparent]):
                     await self._send_and_settle(claim)
         except (TimeoutError, psycopg.Error) as error:
             logger.warning("notification is left for later", extra=_extra(claim, error=type(error).__name__))

@@ -75,9 +75,10 @@ def build(runtime: Runtime) -> Components:
     sender = Sender(
         Pending(runtime.database, lease=CLAIM),
         transport,
-        runtime.outbox,
-        changes,
-        runtime.metrics,
+        outbox=runtime.outbox,
+        changes=changes,
+        metrics=runtime.metrics,
+        tracing=runtime.tracing,
         at_once=settings.send_at_once,
         poll_interval=settings.poll_interval,
     )
