@@ -88,6 +88,11 @@ def test_the_openapi_document_is_valid(openapi):
     validate(openapi)
 
 
+def test_a_body_of_any_kind_may_be_left_out(openapi):
+    body = openapi["paths"]["/v1/notifications:unsubscribe"]["post"]["requestBody"]
+    assert (body["required"], list(body["content"])) == (False, ["*/*"])
+
+
 def test_only_calls_that_may_be_repeated_are_retried(made):
     retried = {
         f"{config['name'][0]['service']}.{config['name'][0]['method']}"

@@ -2,10 +2,12 @@
 
 import asyncio
 
+import psycopg
 import pytest
 from meshmart.notification.v1.notification_pb2 import Notification
 
 from services.notification.domain import Channel
+from services.notification.pending import Pending
 from services.notification.store import NotificationStore
 from tests.notification.catcher import MailCatcher
 from tests.notification.conftest import Desk, OpenDesk, smtp
@@ -116,6 +118,21 @@ async def test_a_claim_that_lapses_is_sent_again_to_the_byte(post: Desk, open_de
     first, second = catcher.caught
     assert first.data == second.data
     assert await post.database.one("SELECT count(*) FROM outbox") == (1,)
+
+
+async def test_a_database_that_is_away_when_a_mail_was_taken_does_not_cost_a_second(post: Desk, catcher, monkeypatch):
+    write, failures = Pending.sent, iter([psycopg.OperationalError("gone")] * 2)
+
+    async def sent(*arguments):
+        if failure := next(failures, None):
+            raise failure
+        return await write(*arguments)
+
+    monkeypatch.setattr(Pending, "sent", sent)
+    monkeypatch.setattr("services.notification.sender._RETRY", 0.01)
+    await post.hear(post.registered())
+    await post.settled()
+    assert len(catcher.caught) == 1
 
 
 async def test_two_processes_send_each_notification_once(post: Desk, open_desk: OpenDesk, catcher: MailCatcher):

@@ -11,7 +11,7 @@ from scripts.protoc_gen_mesh.model import Access, Contract, Method
 from scripts.protoc_gen_mesh.schema import Schema, Schemas
 from scripts.protoc_gen_mesh.text import to_yaml
 
-_STATUS = "google.rpc.Status"
+_STATUS, _RAW = "google.rpc.Status", "google.api.HttpBody"
 _STATUS_SCHEMA = {
     "type": "object",
     "description": "An error: exactly one ErrorInfo in `details` says why, BadRequest names fields, RetryInfo when to try again.",
@@ -154,6 +154,9 @@ class _Operation:
     def _body(self) -> Schema | None:
         if not self._binding.body:
             return None
+        field = self._method.request.fields_by_name.get(self._binding.body)
+        if field is not None and field.message_type and field.message_type.full_name == _RAW:
+            return {"required": self._schemas.required(field), "content": {"*/*": {"schema": self._body_schema()}}}
         return {"required": True, "content": {"application/json": {"schema": self._body_schema()}}}
 
     def _body_schema(self) -> Schema:
