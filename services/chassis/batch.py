@@ -9,10 +9,10 @@ from contextvars import Context
 from dataclasses import dataclass
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
-import psycopg
 from google.protobuf.message import Message
 
 from services.chassis.delivery import Delivery
+from services.chassis.retries import is_outage
 from services.chassis.service import Consumer
 from services.chassis.tracing import outgoing
 
@@ -97,7 +97,7 @@ class Gathered(Generic[E]):
 
     async def _after_failure(self, batch: Sequence[_Waiting[E]], error: Exception) -> None:
         """Try each event by itself, unless none can succeed now."""
-        if len(batch) > 1 and not isinstance(error, psycopg.OperationalError):
+        if len(batch) > 1 and not is_outage(error):
             for waiting in batch:
                 await self._write([waiting])
             return

@@ -24,6 +24,7 @@ from services.chassis.error_text import describe
 from services.chassis.event_streams import Durable, durable_of
 from services.chassis.generations import Generations, Projection, ReadModel
 from services.chassis.history import History
+from services.chassis.retries import is_outage
 
 E = TypeVar("E", bound=Message)
 
@@ -97,7 +98,7 @@ class _Reading(Generic[E]):
         self._name = projection.event.DESCRIPTOR.name
 
     async def run(self) -> None:
-        """Write one batch while the next is read."""
+        """Write one batch after the other; the next is on its way meanwhile."""
         done = 0
         async with History(self._replay.client, self._durable) as history:
             self._replay.report(Progress(self._name, 0, history.count))
@@ -120,9 +121,9 @@ class _Reading(Generic[E]):
         try:
             if deliveries:
                 await self._projection.apply(Batch(deliveries, self._durable.name, self._generation))
-        except psycopg.OperationalError:
-            raise
-        except Exception as error:  # noqa: BLE001  # the operator is told
+        except Exception as error:
+            if is_outage(error):
+                raise
             if len(deliveries) == 1:
                 self._fail(deliveries[0].event_id, error)
             else:
