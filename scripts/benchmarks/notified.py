@@ -64,7 +64,7 @@ async def _buy_now_and_then(visitor: Buyer) -> None:
 
 def _times(shop: Shop) -> list[float]:
     with psycopg.connect(shop.database_url("order")) as order:
-        confirmed = dict(order.execute(CONFIRMED, (ORDERS,)).fetchall())
+        confirmed: dict[Any, Any] = dict(order.execute(CONFIRMED, (ORDERS,)).fetchall())
     with psycopg.connect(shop.database_url("notification")) as notification:
         recorded = notification.execute(RECORDED, (list(confirmed),)).fetchall()
     return [1000 * (time - confirmed[order_id]).total_seconds() for order_id, time in recorded]
