@@ -1,6 +1,7 @@
 """A service's connection to NATS, as its own user. It is kept for ever: a lost broker degrades, it never stops us."""
 
 import asyncio
+import contextlib
 import logging
 import time
 from typing import Final, Self
@@ -15,6 +16,8 @@ from services.chassis.nats_client import NatsClient
 logger = logging.getLogger(__name__)
 
 _RETRY: Final = 0.5
+_LOOK: Final = 0.2
+"""Seconds between looks at whether the connection is still there."""
 _CONNECT_TIMEOUT: Final = 2
 _PING_INTERVAL: Final = 2
 """A broker that hangs counts as lost after two unanswered pings."""
@@ -72,7 +75,7 @@ class Broker:
             await self._connected.wait()
             if self._client and not self._client.is_closed:
                 return self._client
-            await asyncio.sleep(0)
+            await asyncio.sleep(_LOOK)
 
     def client_now(self) -> Client:
         """Return the client of the current connection. Raises nats.errors.Error without one."""
@@ -102,14 +105,17 @@ class Broker:
             try:
                 await self._serve(client, closed)
             finally:
-                await client.close()
+                await _close(client, closed)
 
     async def _serve(self, client: Client, closed: asyncio.Event) -> None:
         logger.info("connected to the broker", extra=self._extra)
         self._client, self._refusal = client, ""
         self._connected.set()
         try:
-            await closed.wait()
+            while not (closed.is_set() or client.is_closed):
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_LOOK):
+                        await closed.wait()
         finally:
             self._connected.clear()
             self._lost_since = time.monotonic()
@@ -150,3 +156,10 @@ class Broker:
         if text != self._refusal:
             self._refusal = text
             logger.warning("the broker refuses: %s", text, extra=self._extra)
+
+
+async def _close(client: Client, closed: asyncio.Event) -> None:
+    """Close a client, also one that stopped half way: nats-py does where it cannot send what is left, and tells nobody."""
+    if client.is_closed and not closed.is_set():
+        client._status = Client.DISCONNECTED  # noqa: SLF001  # else it takes itself for closed
+    await client.close()
