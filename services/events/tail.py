@@ -10,6 +10,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from services.chassis import events
+from services.chassis.background import end
 from services.events import screen, times
 from services.events.connection import connected, event_streams
 from services.events.payloads import as_json, event_types
@@ -17,6 +18,8 @@ from services.events.reader import Reader, existing
 from services.events.trouble import CommandError, UsageError
 
 _TRACE_ID: Final = slice(3, 35)
+_LOOK: Final = 0.5
+"""Seconds between looks for a stream."""
 
 
 def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -47,32 +50,44 @@ async def run(options: argparse.Namespace) -> int:
 
 async def _events(client: Client, options: argparse.Namespace) -> AsyncGenerator[Msg]:
     """Yield events of all streams: the past by their time, then what comes."""
+    sources = _sources(options.event)
+    there = await existing(client, [stream for stream, _ in sources])
+    if options.no_follow and not there:
+        raise CommandError("there are no events: no service has made its stream yet")
     async with AsyncExitStack() as stack:
         readers = []
-        for stream, subject in await _sources(client, options.event):
-            reader = Reader.open(client, stream, subject, options.since, only_new=not options.since)
-            readers.append(await stack.enter_async_context(reader))
+        for stream, subject in sources:
+            if stream in there:
+                reader = Reader.open(client, stream, subject, options.since, only_new=not options.since)
+                readers.append(await stack.enter_async_context(reader))
         async for message in _by_time([reader.present() for reader in readers]):
             yield message
         if not options.no_follow:
-            async for message in _as_they_come([reader.coming() for reader in readers]):
-                yield message
+            coming = [reader.coming() for reader in readers]
+            late = [_from_its_first(client, *source) for source in sources if source[0] not in there]
+            async with aclosing(_as_they_come([*coming, *late])) as found:
+                async for message in found:
+                    yield message
 
 
-async def _sources(client: Client, event: str) -> list[tuple[str, str]]:
-    """Return streams and what to read of each. Raises CommandError where nothing was ever published."""
-    if event:
-        types = [name for name in event_types() if event in (name, name.rpartition(".")[2])]
-        if not types:
-            known = ", ".join(name.rpartition(".")[2] for name in event_types())
-            raise UsageError(f"the contracts know no event `{event}`; they know {known}")
-        found = [(events.stream_name(name.rpartition(".")[0]), f"{name}.*") for name in types]
-    else:
-        found = [(stream, f"{stream.replace('_', '.')}.>") for stream in event_streams()]
-    there = await existing(client, [stream for stream, _ in found])
-    if not there:
-        raise CommandError("there are no events: no service has made its stream yet")
-    return [(stream, subject) for stream, subject in found if stream in there]
+def _sources(event: str) -> list[tuple[str, str]]:
+    """Return streams and what to read of each. Raises UsageError for an event that there is not."""
+    if not event:
+        return [(stream, f"{stream.replace('_', '.')}.>") for stream in event_streams()]
+    types = [name for name in event_types() if event in (name, name.rpartition(".")[2])]
+    if not types:
+        known = ", ".join(name.rpartition(".")[2] for name in event_types())
+        raise UsageError(f"the contracts know no event `{event}`; they know {known}")
+    return [(events.stream_name(name.rpartition(".")[0]), f"{name}.*") for name in types]
+
+
+async def _from_its_first(client: Client, stream: str, subject: str) -> AsyncGenerator[Msg]:
+    """Yield the messages of a stream that its service has not made yet."""
+    while not await existing(client, [stream]):  # noqa: ASYNC110  # another process makes it
+        await asyncio.sleep(_LOOK)
+    async with Reader.open(client, stream, subject) as reader:
+        async for message in reader.coming():
+            yield message
 
 
 async def _by_time(sources: list[AsyncGenerator[Msg]]) -> AsyncGenerator[Msg]:
@@ -94,20 +109,26 @@ async def _advance(heads: dict[int, Msg], number: int, source: AsyncGenerator[Ms
 
 
 async def _as_they_come(sources: list[AsyncGenerator[Msg]]) -> AsyncGenerator[Msg]:
-    queue: asyncio.Queue[Msg] = asyncio.Queue(1000)
+    queue: asyncio.Queue[Msg | Exception] = asyncio.Queue(1000)
 
     async def hand_on(source: AsyncGenerator[Msg]) -> None:
-        async for message in source:
-            await queue.put(message)
-
-    async with asyncio.TaskGroup() as tasks:
-        running = [tasks.create_task(hand_on(source)) for source in sources]
         try:
-            while True:
-                yield await queue.get()
-        finally:
-            for task in running:
-                task.cancel()
+            async with aclosing(source):
+                async for message in source:
+                    await queue.put(message)
+        except Exception as error:  # noqa: BLE001  # raised below, where somebody hears it
+            await queue.put(error)
+
+    running = [asyncio.create_task(hand_on(source)) for source in sources]
+    try:
+        while True:
+            found = await queue.get()
+            if isinstance(found, Exception):
+                raise found
+            yield found
+    finally:
+        for task in running:
+            await end(task)
 
 
 def _time(message: Msg) -> str:

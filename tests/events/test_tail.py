@@ -53,6 +53,20 @@ async def test_events_of_all_streams_come_by_their_time(command, nats, database,
     ]
 
 
+async def test_a_stream_that_is_made_later_is_waited_for(command, nats, url, database):
+    async def open_late() -> None:
+        await asyncio.sleep(0.3)  # so that the command is there first; where it is not, it shows the same
+        await write(database, OrderPlaced(order_id="first"))
+        async with relay(nats, url):
+            await asyncio.Event().wait()
+
+    late = asyncio.create_task(open_late())
+    (record,) = (await command("tail", "--since", "1h", "--limit", "1", "--json")).records
+    late.cancel()
+    await asyncio.gather(late, return_exceptions=True)
+    assert record["payload"] == {"order_id": "first"}
+
+
 @pytest.mark.parametrize("name", ["OrderConfirmed", "meshmart.order.v1.OrderConfirmed"])
 async def test_one_event_can_be_asked_for(command, database, stream, name):
     await write(database, OrderPlaced(order_id="one"))
@@ -93,7 +107,7 @@ REFUSED = {
         2,
         "the contracts know no event `OrderEaten`",
     ),
-    "events of nobody": ([], 1, "there are no events: no service has made its stream yet"),
+    "events of nobody": (["--no-follow"], 1, "there are no events: no service has made its stream yet"),
 }
 
 
