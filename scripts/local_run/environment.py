@@ -81,9 +81,7 @@ def _inherited(outer: Mapping[str, str], hosted: Collection[str] = frozenset(SER
     """
     others = tuple(f"MESHMART_{service.upper()}_" for service in SERVICES if service not in hosted)
     kept = {
-        name: value
-        for name, value in outer.items()
-        if name != "MESHMART_POSTGRES_URL" and not name.startswith(others)
+        name: value for name, value in outer.items() if name != "MESHMART_POSTGRES_URL" and not name.startswith(others)
     }
     # glibc keeps an arena per core and thread otherwise: tens of megabytes per process.
     return {"MALLOC_ARENA_MAX": "2", **kept}
