@@ -112,7 +112,9 @@ class DurableConsumer:
             await handler.handle(message, redriven=self._stream is not None)
         except asyncio.CancelledError:
             await message.nak()
-            raise
+            # A call of the handler's that somebody else cancelled raises this too, and the next event must not end with it.
+            if (task := asyncio.current_task()) and task.cancelling():
+                raise
         except Exception as error:  # noqa: BLE001  # whatever fails must come again, or be parked
             await self._answer_failure(message, error, outcomes, name)
         else:

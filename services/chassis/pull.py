@@ -18,7 +18,7 @@ _EXPIRES: Final = 30.0
 _HEARTBEAT: Final = 2.0
 _SILENCE: Final = 5.0
 """Seconds without a message or heartbeat after which what was asked for is forgotten there."""
-_LEAVE_WITHIN: Final = 1.0
+_LEAVE_WITHIN: Final = 1.5
 _NANOSECONDS: Final = 1_000_000_000
 
 _IDLE: Final = "100"

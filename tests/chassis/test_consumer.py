@@ -178,6 +178,19 @@ async def test_a_failed_event_comes_again_and_later_ones_go_on(nats, database, s
     assert outcomes(metrics) == {"done": 5, "failed": 2}
 
 
+async def test_a_call_that_is_cancelled_inside_a_handler_cancels_nothing_else(nats, database, stream, handler):
+    async def before(delivery):
+        if delivery.message.order_id == "0" and delivery.attempt == 1:
+            raise asyncio.CancelledError  # as a call of grpc.aio does whose channel was closed
+
+    handler.before = before
+    async with consumer(nats, handler):
+        written = await write_many(database, 4, aggregates=1)
+        await handled(database, 4)
+        await settled(nats)
+    assert set(await effects(database)) == set(written)
+
+
 async def test_a_malformed_event_does_not_stop_the_others(nats, database, stream, handler):
     client = await nats.connect()
     await write(database, OrderConfirmed(), "before")
@@ -213,7 +226,10 @@ async def test_long_work_is_not_given_to_somebody_else(nats, database, stream, h
     assert [delivery.attempt for delivery in handler.deliveries] == [1, 1]
 
 
-async def test_a_stopping_consumer_finishes_its_work_and_gives_back_the_rest(nats, database, stream, handler):
+async def test_a_stopping_consumer_finishes_its_work_and_gives_back_the_rest(
+    nats, database, stream, handler, monkeypatch
+):
+    monkeypatch.setattr(event_streams, "ACK_WAIT", 60.0)  # what is not given back comes too late for this test
     begun, go_on = asyncio.Event(), asyncio.Event()
 
     async def before(delivery):
@@ -228,8 +244,7 @@ async def test_a_stopping_consumer_finishes_its_work_and_gives_back_the_rest(nat
             asyncio.get_running_loop().call_later(0.2, go_on.set)
     assert await effects(database) == written[:1]
     async with consumer(nats, handler):
-        # At once: nobody waits for `ack_wait` to pass.
-        await handled(database, 3, within=4)
+        await handled(database, 3)
     assert set(await effects(database)) == set(written)
 
 
