@@ -1,8 +1,10 @@
 """Work that runs beside the calls for as long as the process does."""
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
+from typing import Any
 
 from services.chassis.service import Task
 
@@ -23,6 +25,15 @@ async def end(task: asyncio.Task[None]) -> None:
     while not task.done():
         task.cancel()
         await asyncio.wait({task}, timeout=CANCEL_AGAIN)
+
+
+async def to_its_end(work: Coroutine[Any, Any, None]) -> None:
+    """Do what a cancelled task still owes, also when it is cancelled again meanwhile. Raises what the work raises."""
+    working = asyncio.ensure_future(work)
+    while not working.done():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait({working})
+    working.result()
 
 
 class Background:

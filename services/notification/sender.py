@@ -16,6 +16,7 @@ from typing import Final, TypeVar
 
 import psycopg
 
+from services.chassis.background import to_its_end
 from services.chassis.changes import Changes
 from services.chassis.metrics import ServiceMetrics
 from services.chassis.outbox import Outbox
@@ -78,10 +79,7 @@ class Sender:
                     async with asyncio.timeout(self._poll_interval):
                         await self._due.wait()
         finally:
-            finishing = asyncio.ensure_future(self._finish())
-            while not finishing.done():  # also when it is cancelled once more
-                with contextlib.suppress(asyncio.CancelledError):
-                    await asyncio.wait({finishing})
+            await to_its_end(self._finish())
 
     async def _begin_due(self) -> None:
         room = self._at_once - len(self._sending)

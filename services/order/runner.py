@@ -7,6 +7,7 @@ import random
 from collections.abc import Sequence
 from uuid import UUID
 
+from services.chassis.background import to_its_end
 from services.chassis.tracing import following, outgoing
 from services.order.domain import Order, SagaBacklogFull
 from services.order.saga import OrderSaga
@@ -106,7 +107,7 @@ class SagaRunner:
                 await self._tend()
                 await asyncio.sleep(self._lease / 4)
         finally:
-            await asyncio.shield(self._stop())
+            await to_its_end(self._stop())
 
     async def _tend(self) -> None:
         try:

@@ -31,3 +31,26 @@ async def test_a_task_that_has_ended_is_left_alone():
     await background.end(task)
 
     assert not task.cancelled()
+
+
+async def test_what_a_task_still_owes_is_done_however_often_it_is_cancelled():
+    release, owed = asyncio.Event(), []
+
+    async def give_back() -> None:
+        await release.wait()
+        owed.append("given back")
+
+    async def work() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await background.to_its_end(give_back())
+
+    task = asyncio.create_task(work())
+    for _ in range(3):
+        await asyncio.sleep(0)
+        task.cancel()
+    release.set()
+    await asyncio.wait({task})
+
+    assert owed == ["given back"]
