@@ -5,11 +5,13 @@ from collections import defaultdict
 from collections.abc import Sequence
 from itertools import islice
 from random import Random
+from typing import Any
 
 import pytest
 from google.protobuf.message import Message
 
 from scripts.benchmarks.history import Happening, History
+from services.analytics import statements
 from services.analytics.consumers import SalesProjections
 from services.analytics.store import SalesStore
 from services.chassis.batch import Batch
@@ -117,3 +119,22 @@ async def test_of_a_product_the_newest_version_is_kept(database):
 
 def _other(happening: Happening):
     return type(happening.event_id)(int=happening.event_id.int ^ 1)
+
+
+STATEMENTS = {
+    "PLACE": statements.PLACE,
+    "CHANGE_PRODUCTS": statements.CHANGE_PRODUCTS,
+    **{name: statements.step(name) for name in ("confirmed", "rejected", "cancelled", "closed", "capture_failed")},
+    **{name: statements.payment(name) for name in ("captured", "refunded")},
+}
+
+
+@pytest.mark.parametrize("statement", STATEMENTS.values(), ids=STATEMENTS)
+async def test_a_batch_finds_what_it_changes_by_index(database, statement):
+    arrays = ("inbox_event_ids", "event_ids", "order_ids", "times", "customer_ids", "currency_codes", "product_ids")
+    more = ("quantities", "amounts", "versions", "display_names", "categories")
+    parameters: dict[str, Any] = {name: [] for name in arrays + more} | {"inbox_consumer": "", "inbox_generation": None}
+    plan = [line for (line,) in await database.all(f"EXPLAIN {statement}", parameters)]
+
+    # Of generations there are a few rows.
+    assert not [line for line in plan if "Seq Scan" in line and "generation" not in line]
