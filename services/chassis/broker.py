@@ -105,13 +105,14 @@ class Broker:
             try:
                 await self._serve(client, closed)
             finally:
-                await _close(client, closed)
+                await client.close()
 
     async def _serve(self, client: Client, closed: asyncio.Event) -> None:
         logger.info("connected to the broker", extra=self._extra)
         self._client, self._refusal = client, ""
         self._connected.set()
         try:
+            # Looked at besides: a client that fails while it closes itself calls nobody back.
             while not (closed.is_set() or client.is_closed):
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(_LOOK):
@@ -156,10 +157,3 @@ class Broker:
         if text != self._refusal:
             self._refusal = text
             logger.warning("the broker refuses: %s", text, extra=self._extra)
-
-
-async def _close(client: Client, closed: asyncio.Event) -> None:
-    """Close a client, also one that stopped half way: nats-py does where it cannot send what is left, and tells nobody."""
-    if client.is_closed and not closed.is_set():
-        client._status = Client.DISCONNECTED  # noqa: SLF001  # else it takes itself for closed
-    await client.close()

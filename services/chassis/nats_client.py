@@ -1,4 +1,4 @@
-"""The NATS client, with the one part of it replaced that costs a consumer a quarter of its time."""
+"""The NATS client, with two parts replaced: one costs a consumer a quarter of its time, one loses the broker for good."""
 
 import re
 from typing import Final
@@ -9,7 +9,13 @@ _SPACE: Final = re.compile(r"\s")
 
 
 class NatsClient(Client):
-    """Reads headers line by line, not character by character."""
+    """Reads headers line by line, not character by character, and closes a lost connection to the end."""
+
+    async def _close(self, status: int, do_cbs: bool = True) -> None:  # noqa: FBT001, FBT002  # as nats-py calls it
+        """Close. What a lost connection had left to send is dropped: else it fails over it, half way, and tells nobody."""
+        if not self.is_connected:
+            self._pending, self._pending_data_size = [], 0
+        await super()._close(status, do_cbs)
 
     @staticmethod
     def _parse_header_lines(raw: bytes) -> dict[str, str]:
