@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-NEIGHBOURS = ("identity", "catalog", "inventory", "payment", "order")
+NEIGHBOURS = ("identity", "catalog", "inventory", "payment", "order", "notification", "analytics")
 
 
 def services(*arguments: str, **environment: str) -> "subprocess.Popen[str]":
@@ -35,7 +35,7 @@ def outcome(*arguments: str, **environment: str) -> tuple[int, str, str]:
 def test_help_lists_every_service_and_setting():
     code, output, _ = outcome("--help")
     assert code == 0
-    for word in (*NEIGHBOURS, "migrate", "audit", "MESHMART_GRPC_LISTEN", "MESHMART_ORDER_DATABASE_URL"):
+    for word in (*NEIGHBOURS, "migrate", "audit", "events", "MESHMART_GRPC_LISTEN", "MESHMART_ORDER_DATABASE_URL"):
         assert word in output
 
 
