@@ -15,8 +15,8 @@ from services.chassis.delivery import MalformedEventError
 from services.chassis.errors import Kind
 from services.chassis.status import domain_error_of
 
-FAILURES: Final = 8
-"""Failures of one event after which it is parked: half a minute."""
+FAILURES: Final = 6
+"""Failures of one event after which it is parked: six seconds after the first."""
 WAITS: Final = 600
 """How often an event may come before one it needs: twenty minutes."""
 FIRST_DELAY: Final = 0.2

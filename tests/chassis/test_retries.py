@@ -54,8 +54,8 @@ def delays(error: Exception, times: int) -> list[float | None]:
 
 
 @pytest.mark.parametrize("error", COUNTED.values(), ids=COUNTED)
-def test_what_fails_by_itself_is_parked_after_eight_failures(error):
-    assert delays(error, FAILURES) == pytest.approx([0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, None])
+def test_what_fails_by_itself_is_parked_after_six_failures(error):
+    assert delays(error, FAILURES) == pytest.approx([0.2, 0.4, 0.8, 1.6, 3.2, None])
 
 
 @pytest.mark.parametrize("error", OUTAGES.values(), ids=OUTAGES)
