@@ -12,7 +12,7 @@ _PLACES = ("protos", "services", "envoy", "scripts", "tests")
 PAGES = [README, *sorted(page for place in _PLACES for page in (ROOT / place).rglob("README.md"))]
 
 _FENCE = re.compile(r"^( *)```(\w+)\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
-_LINK = re.compile(r"\]\(([^)\s]+)\)")
+_LINK = re.compile(r'\]\(([^)\s]+)(?: "[^"]*")?\)')
 _CODE = re.compile(r"`([^`\n]+)`")
 
 

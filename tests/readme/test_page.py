@@ -67,6 +67,13 @@ def test_each_promise_names_its_test():
     assert [row for row in rows if not re.search(r"\]\(tests/|`scripts/", row[1])] == []
 
 
+@pytest.mark.parametrize("row", table(README, "## What happens when"), ids=lambda row: row[0])
+def test_each_fault_names_tests_that_exist(row):
+    named = re.findall(r'\]\((\S+) "(\w+)"\)', row[3])
+    assert named
+    assert [name for path, name in named if f"def {name}(" not in (ROOT / path).read_text()] == []
+
+
 def test_the_ports_are_those_of_the_local_run():
     ports = Ports()
     shown = {row[0]: row[2] for row in table(README, "## Ports") if row[2]}
