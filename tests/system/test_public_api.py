@@ -8,6 +8,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from google.protobuf.descriptor_pool import Default
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest, ServerReflectionResponse
+from meshmart.analytics.v1 import analytics_service_pb2
 from meshmart.catalog.v1 import catalog_service_pb2
 from meshmart.identity.v1 import identity_service_pb2
 from meshmart.inventory.v1 import inventory_service_pb2
@@ -20,6 +21,7 @@ from services.chassis.reflection import V1, V1ALPHA
 from tests.support.fronts import Fronts, Refusal, metadata, refusal_of
 
 MODULES: tuple[Any, ...] = (
+    analytics_service_pb2,
     catalog_service_pb2,
     identity_service_pb2,
     inventory_service_pb2,
