@@ -1,12 +1,12 @@
 """Lets processes and connections break when the plan says so, and mends them after."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from tests.simulation.broker import Broker
-from tests.simulation.links import Link
+from tests.simulation.links import Chance, Link
 from tests.simulation.loop import Scheduler
 from tests.simulation.plan import Fault
 from tests.simulation.process import Process
@@ -25,13 +25,15 @@ class Faults:
         processes: Mapping[str, Process],
         links: Mapping[str, Link],
         broker: Broker,
+        calls: Chance,
         trace: Trace,
     ) -> None:
         """Keep what may break."""
         self._scheduler, self._processes, self._links = scheduler, processes, links
-        self._broker, self._trace = broker, trace
+        self._broker, self._calls, self._trace = broker, calls, trace
         self._outages: dict[str, int] = {}
         self._traps: dict[tuple[str, str], Fault] = {}
+        self._wakers: dict[str, Callable[[], None]] = {}
 
     def plan(self, fault: Fault) -> None:
         """Have a fault happen when it is due."""
@@ -46,6 +48,8 @@ class Faults:
 
     def at(self, process: Process, point: str) -> bool:
         """Hit a process that has come to a point, if that is planned."""
+        if point in self._wakers:
+            self._scheduler.after(0.0, self._wakers.pop(point))
         if not self._traps:
             return False
         fault = self._traps.pop((process.kind.service.name, point), None)
@@ -72,10 +76,16 @@ class Faults:
             return
         self._trace.say(fault.target, "is paused, for {} s", f"{fault.seconds:.1f}")
         loop.pause()
-        self._scheduler.after(fault.seconds, partial(self._wake, fault.target, loop))
+        if fault.storm:
+            self._calls.storm()
+        wake = partial(self._wake, fault.target, loop)
+        self._scheduler.after(fault.seconds, wake)
+        if fault.until:
+            self._wakers[f"after {fault.until}"] = wake
 
     def _wake(self, name: str, loop: "Loop") -> None:
-        if not loop.dead:
+        self._calls.clear()
+        if loop.paused and not loop.dead:
             self._trace.say(name, "wakes")
             loop.wake()
 

@@ -12,6 +12,7 @@ from tests.simulation.plan import Weather
 T = TypeVar("T")
 
 _CALM: Final = Weather(0.0, 0.0, 0.0, 0.0)
+_STORM: Final = Weather(0.2, 0.5, 0.2, 0.1)
 
 
 class Chance:
@@ -20,12 +21,21 @@ class Chance:
     def __init__(self, random: Random, weather: Weather) -> None:
         """Draw from a random generator."""
         self.random, self.weather = random, weather
+        self._usual = weather
         self.under_way = 0
         """Questions and calls that have not arrived yet."""
 
     def calm(self) -> None:
         """Let nothing go wrong from now on."""
-        self.weather = _CALM
+        self.weather = self._usual = _CALM
+
+    def storm(self) -> None:
+        """Let most go wrong for a while, unless all is calm already."""
+        self.weather = self._usual if self._usual is _CALM else _STORM
+
+    def clear(self) -> None:
+        """End a storm."""
+        self.weather = self._usual
 
     def delay(self) -> float:
         """Return how long a message takes: less than any deadline, unless it is slow."""

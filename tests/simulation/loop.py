@@ -27,6 +27,8 @@ class Scheduler:
     def __init__(self, random: Random) -> None:
         """Begin at zero seconds."""
         self.now = 0.0
+        self.running: Owner | None = None
+        """Whose loop asyncio knows as the running one."""
         self._random = random
         self._ready: list[tuple[Owner, Any]] = []
         self._timers: list[tuple[float, int, Owner, Any]] = []
@@ -55,12 +57,16 @@ class Scheduler:
 
     def run_until(self, done: Callable[[], bool], limit: float) -> bool:
         """Run until that is so, and return whether it was within the limit."""
-        while True:
-            self._run_ready()
-            if done():
-                return True
-            if not self._advance(limit):
-                return False
+        try:
+            while True:
+                self._run_ready()
+                if done():
+                    return True
+                if not self._advance(limit):
+                    return False
+        finally:
+            self.running = None
+            asyncio._set_running_loop(None)
 
     def _run_ready(self) -> None:
         while self._ready:
@@ -103,9 +109,11 @@ class Loop(asyncio.AbstractEventLoop):
         if self.paused:
             self._frozen.append(ready)
             return
-        asyncio._set_running_loop(self)
+        scheduler = self._scheduler
+        if scheduler.running is not self:
+            asyncio._set_running_loop(self)
+            scheduler.running = self
         ready._run()
-        asyncio._set_running_loop(None)
 
     def wants(self, ready: asyncio.Handle) -> bool:
         """Whether a callback is still to be run."""

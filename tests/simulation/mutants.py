@@ -2,12 +2,12 @@
 
 from typing import Any, Final
 
+from services.inventory import statements as inventory_statements
 from services.order import store as order_store
 from services.order.domain import StepFailed
 from services.order.saga import OrderSaga
 from services.order.store import Saga
 from services.payment import store as payment_store
-from services.inventory import statements as inventory_statements
 from tests.simulation.parts import Mutant
 from tests.simulation.tables import inventory, order, payment
 from tests.simulation.tables.chassis import Parameters, Row

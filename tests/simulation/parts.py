@@ -71,7 +71,10 @@ def kind_of(
     def now() -> float:
         return scheduler.now
 
-    statements = {**TABLES[service].STATEMENTS, **mutant.statements.get(service, {})}
+    statements = dict(TABLES[service].STATEMENTS)
+    for sql, statement in mutant.statements.get(service, {}).items():
+        statement.__name__ = statements[sql].__name__  # what traces and faults know it by
+        statements[sql] = statement
     link = Link(scheduler, chance, lambda: psycopg.OperationalError("the connection is lost"))
     store = Store(mutant.tables.get(service, TABLES[service].Tables)(now), statements, link, Lock(now))
     parts = dict(mutant.parts.get(service, {}))

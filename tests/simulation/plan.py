@@ -1,5 +1,6 @@
 """What a schedule holds, all of it drawn from its seed: orders, troubles on the way, and faults with their times."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from random import Random
 from typing import Final
@@ -7,6 +8,8 @@ from typing import Final
 PRODUCTS: Final = 2
 CALM_AFTER: Final = 8.0
 """Seconds in which troubles and most faults happen."""
+LAPSING: Final = 0.04
+"""Part of the schedules in which what is held for an order lapses; these are long."""
 LINKS: Final = ("order database", "payment database", "inventory database", "processor", "broker")
 POINTS: Final = {
     "order": ("place", "confirm", "turn", "reject", "claim", "cancel", "complete", "refunded", "restocked"),
@@ -14,6 +17,17 @@ POINTS: Final = {
     "inventory": ("reserve", "release", "commit", "cancel"),
 }
 """Statements of a service that a process may be hit at."""
+RACES: Final = (
+    ("order", "confirm", ("turn", "void", "release")),
+    ("order", "turn", ("turn", "confirm", "cancel")),
+    ("order", "reject", ("reject", "claim", "cancel")),
+    ("payment", "authorize", ("void", "claim_give_back")),
+    ("payment", "captured", ("cancel", "claim_give_back", "expire")),
+    ("payment", "given_back", ("claim_capture", "authorize")),
+    ("inventory", "reserve", ("release", "cancel")),
+    ("inventory", "commit", ("cancel", "expire")),
+)
+"""Statements of a service, and those that may come first while a process is paused before it."""
 CARDS: Final = ("declined", "unavailable", "silent", "twice", "uncapturable")
 
 
@@ -55,6 +69,10 @@ class Fault:
     seconds: float
     point: str = ""
     """`before confirm`, `after confirm`: when a process first does that statement, instead of at a time."""
+    until: str = ""
+    """Statement of any process that wakes a paused one sooner."""
+    storm: bool = False
+    """Whether many calls are lost meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +94,32 @@ class Plan:
 
 def draw(random: Random) -> Plan:
     """Return the plan of a schedule. Each has a few kinds of trouble only: all of them would drown one another."""
-    replicas = {"order": random.choice((1, 2, 2)), "payment": random.choice((1, 1, 2)), "inventory": 1}
+    replicas = {
+        "order": random.choice((1, 2, 2, 2)),
+        "payment": random.choice((1, 2)),
+        "inventory": random.choice((1, 2)),
+    }
+    stock = tuple(random.choice((1, 3, 6, 9, 9)) for _ in range(PRODUCTS))
+    if random.random() < LAPSING:
+        return _lapse(random, stock, replicas)
     return Plan(
         weather=_weather(random),
-        stock=tuple(random.choice((0, 2, 3, 5, 9)) for _ in range(PRODUCTS)),
-        wishes=tuple(_wish(random) for _ in range(random.choice((1, 1, 1, 2, 3)))),
+        stock=stock,
+        wishes=tuple(_wish(random, random.uniform(0.0, 1.0)) for _ in range(random.choice((1, 1, 1, 2, 3)))),
         replicas=replicas,
-        faults=tuple(_fault(random, processes(replicas)) for _ in range(random.choice((0, 1, 1, 2, 3)))),
+        faults=tuple(_faults(random, processes(replicas))),
     )
+
+
+def _lapse(random: Random, stock: tuple[int, ...], replicas: dict[str, int]) -> Plan:
+    """Return the plan of a schedule in which the broker is away until what is held for an order has lapsed.
+
+    Another order comes by then, and may take its units.
+    """
+    times = (random.uniform(0.0, 1.0), random.uniform(31.0, 40.0))
+    weather, wishes = _weather(random), tuple(_wish(random, at) for at in times)
+    away = Fault(random.uniform(0.5, 2.5), "outage", "broker", random.uniform(33.0, 45.0))
+    return Plan(weather, stock, wishes, replicas, (away, *_faults(random, processes(replicas))))
 
 
 def processes(replicas: dict[str, int]) -> list[str]:
@@ -92,33 +128,41 @@ def processes(replicas: dict[str, int]) -> list[str]:
 
 
 def _weather(random: Random) -> Weather:
-    return Weather(*(random.choice((0.0, 0.0, 0.03, 0.12, 0.3)) for _ in range(4)))
+    return Weather(*(random.choice((0.0, 0.0, 0.02, 0.05, 0.2)) for _ in range(4)))
 
 
-def _wish(random: Random) -> Wish:
+def _wish(random: Random, at: float) -> Wish:
     units = tuple(random.choice((0, 1, 2, 3)) for _ in range(PRODUCTS))
     return Wish(
-        at=random.uniform(0.0, 1.0),
+        at=at,
         units=units if any(units) else (1, *units[1:]),
-        card=random.choice(CARDS) if random.random() < 0.3 else "works",
-        cancel_after=random.uniform(0.0, 5.0) if random.random() < 0.4 else None,
+        card=random.choice(CARDS) if random.random() < 0.2 else "works",
+        cancel_after=random.uniform(0.0, 5.0) if random.random() < 0.3 else None,
     )
 
 
-def _fault(random: Random, names: list[str]) -> Fault:
-    kind = random.choice(("kill", "pause", "outage"))
-    seconds = random.uniform(0.2, 12.0)
-    if kind == "outage":
-        return _outage(random, seconds)
+def _faults(random: Random, names: list[str]) -> Iterator[Fault]:
+    """Yield up to three faults at some time, and maybe one at a point, with another while that lasts."""
+    for _ in range(random.choice((0, 0, 1, 1, 2, 3))):
+        yield _at_a_time(random, names, random.uniform(0.0, 4.0))
+    if random.random() < 0.6:
+        yield _at_a_point(random)
+        if random.random() < 0.4:
+            yield _at_a_time(random, names, random.uniform(2.0, 9.0))
+
+
+def _at_a_point(random: Random) -> Fault:
+    seconds, storm = random.uniform(6.0, 15.0), random.random() < 0.7
     if random.random() < 0.5:
-        return Fault(random.uniform(0.0, 4.0), kind, random.choice(names), seconds)
-    service = random.choice(("order", "order", "payment", "inventory"))
+        service, statement, first = random.choice(RACES)
+        return Fault(0.0, "pause", service, seconds, f"before {statement}", random.choice(first), storm=storm)
+    service = random.choice(("order", "payment", "inventory"))
     point = f"{random.choice(('before', 'after'))} {random.choice(POINTS[service])}"
-    return Fault(0.0, kind, service, seconds, point)
+    return Fault(0.0, random.choice(("kill", "pause")), service, seconds, point, storm=storm)
 
 
-def _outage(random: Random, seconds: float) -> Fault:
-    target = random.choice(LINKS)
-    if target == "broker" and random.random() < 0.3:
-        seconds = random.uniform(15.0, 45.0)  # so long that what is held for an order lapses
-    return Fault(random.uniform(0.0, 4.0), "outage", target, seconds)
+def _at_a_time(random: Random, names: list[str], at: float) -> Fault:
+    kind, seconds = random.choice(("kill", "pause", "outage")), random.uniform(0.2, 12.0)
+    if kind != "outage":
+        return Fault(at, kind, random.choice(names), seconds)
+    return Fault(at, kind, random.choice(LINKS), seconds)

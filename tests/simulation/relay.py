@@ -15,7 +15,7 @@ from tests.simulation.links import Link
 from tests.simulation.loop import Loop
 from tests.simulation.tables.chassis import Event, Tables
 
-POLL: Final = 2.0
+POLL: Final = 5.0
 """Seconds between looks for what other processes wrote; they are hinted at it, too."""
 RETRY: Final = 0.5
 
@@ -28,6 +28,12 @@ class Lock:
         self._now = now
         self._holder: Loop | None = None
         self._until = 0.0
+
+    @property
+    def holder(self) -> Loop | None:
+        """The process that has it, as far as that is up to it."""
+        found = self._holder
+        return found if found and not found.dead and not found.paused else None
 
     def try_hold(self, loop: Loop) -> bool:
         """Take or keep the lock, unless another process has it."""

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 from uuid import UUID
 
@@ -23,6 +24,8 @@ ALWAYS: Final = (
 """Rules that hold in between, too."""
 WHEN_CONFIRMED: Final = (invariants.confirmed_means_reserved, invariants.confirmed_means_authorized)
 """Rules that hold at the moment of the confirmation; what is held may lapse later."""
+
+_id: Final = lru_cache(1024)(UUID)
 
 
 @dataclass(slots=True)
@@ -68,7 +71,7 @@ class Books:
         o = self.order.orders.get(order_id)
         if o is None:
             return None
-        lines = tuple(sorted((UUID(line["product_id"]), line["quantity"]) for line in o.lines))
+        lines = tuple(sorted((_id(line["product_id"]), line["quantity"]) for line in o.lines))
         was_confirmed = any(change["state"] == "CONFIRMED" for change in o.changes)
         age = self.order.now() - o.changed
         return OrderFact(lines, o.state, order_id in self.order.saga, age, was_confirmed, o.currency_code, o.total)
@@ -107,7 +110,7 @@ class Books:
         for reference, account in self.bank.accounts.items():
             if account.captures > 1:
                 yield f"captured_once: {reference} was captured {account.captures} times"
-            fact = self._order(UUID(reference))
+            fact = self._order(_id(reference))
             if account.captured and not (fact and fact.was_confirmed):
                 yield f"captured_only_for_confirmed: {reference} was captured and never confirmed"
 
@@ -126,7 +129,7 @@ class Books:
     def _money(self) -> Iterator[str]:
         """Compare the processor's books with the ledger, and see that nothing is held for an order that ended."""
         for reference, account in self.bank.accounts.items():
-            order_id = UUID(reference)
+            order_id = _id(reference)
             ledger = [self.payment.ledger.get((order_id, kind), 0) for kind in ("CAPTURE", "REFUND")]
             kept = account.captured - account.given_back
             if kept != ledger[0] - ledger[1]:

@@ -39,7 +39,7 @@ from tests.simulation.trace import Trace
 SETTLE: Final = 60.0
 """Seconds after the last fault within which every order must have ended."""
 LAST: Final = ("COMPLETED", "REJECTED", "CLOSED")
-READS: Final = frozenset({"get", "find", "short", "expired", "get_method", "claim", "extend", "_look_up"})
+READS: Final = frozenset({"get", "find", "short", "expired", "get_method", "extend", "_look_up"})
 EVENTS: Final = {
     f"{file.DESCRIPTOR.package}.{name}": getattr(file, name)
     for file in (order_events_pb2, payment_events_pb2, stock_events_pb2)
@@ -56,6 +56,8 @@ class Outcome:
     seconds: float
     """Of virtual time."""
     trace: tuple[str, ...]
+    seen: frozenset[str]
+    """Statements that had an effect, such as `payment captured`."""
 
 
 def run(seed: int, *, tracing: bool = False, mutant: Mutant = SOUND) -> Outcome:
@@ -77,6 +79,7 @@ class Shop:
         self.trace = trace = Trace(lambda: scheduler.now, tracing)
         self._chance = chance = Chance(random, self.plan.weather)
         self._broken: dict[str, None] = {}
+        self._seen: set[str] = set()
         self._loops: list[Loop] = []
 
         bank, bank_link = Bank(lambda: scheduler.now, HOLD), Link(scheduler, chance, _processor_away)
@@ -86,14 +89,15 @@ class Shop:
         }
         broker_link = Link(scheduler, chance, _broker_away)
         self._broker = Broker(scheduler, chance, broker_link, trace, self._living, _contract)
-        self._network = Network(scheduler, chance, self._servers)
+        self._calls = Chance(random, self.plan.weather)
+        self._network = Network(scheduler, self._calls, self._servers)
         around = Surroundings(
             self._network, self._broker, trace, self._new_loop, self._wrote, self._hit, self._parked, self._failed
         )
         self._processes = {name: Process(name, kinds[name[:-2]], around) for name in processes(self.plan.replicas)}
         links = {f"{name} database": kind.store.link for name, kind in kinds.items()}
         links |= {"processor": bank_link, "broker": broker_link}
-        self._faults = Faults(scheduler, self._processes, links, self._broker, trace)
+        self._faults = Faults(scheduler, self._processes, links, self._broker, self._calls, trace)
         tables: Any = {name: kind.store.tables for name, kind in kinds.items()}
         self._books = Books(**tables, bank=bank)
         self._catalog = Catalog(self._new_loop())
@@ -105,7 +109,9 @@ class Shop:
             self._break("quiet_in_time: something still happens")
         for what in (*self._books.broken_at_the_end(SETTLE), *self._books.broken_promises(customers)):
             self._break(what)
-        outcome = Outcome(self._seed, tuple(self._broken), self.scheduler.now, tuple(self.trace.lines()))
+        outcome = Outcome(
+            self._seed, tuple(self._broken), self.scheduler.now, tuple(self.trace.lines()), frozenset(self._seen)
+        )
         for loop in self._loops:
             loop.bury()
         return outcome
@@ -134,16 +140,25 @@ class Shop:
     def _calm(self) -> None:
         self.trace.say("all", "is well from now on")
         self._chance.calm()
+        self._calls.calm()
 
     def _quiet(self, customers: Sequence[Customer]) -> bool:
-        """Whether nothing is under way and nothing is left to do."""
+        """Whether nothing is under way and nothing is left to do. A paused process wakes for the last word."""
+        if self._busy(customers):
+            return False
+        paused = [process.loop for process in self._processes.values() if process.loop.paused]
+        for loop in paused:
+            loop.wake()
+        return not paused
+
+    def _busy(self, customers: Sequence[Customer]) -> bool:
         books, broker = self._books, self._broker
-        return not (
+        return bool(
             self._chance.under_way
+            or self._calls.under_way
             or broker.open
             or books.order.saga
             or not all(customer.done for customer in customers)
-            or any(process.loop.paused for process in self._processes.values())
             or any(order.state not in LAST for order in books.order.orders.values())
             or any(not event.published for tables in books.tables for event in tables.outbox)
         )
@@ -163,10 +178,16 @@ class Shop:
         """Check what must hold at any moment, and let relays find what is to be published."""
         if statement in READS:
             return
+        self._seen.add(f"{process.kind.service.name} {statement}")
         for what in self._books.now_broken():
             self._break(what)
+        outbox = process.kind.store.tables.outbox
+        if not outbox or outbox[-1].published:
+            return
+        holder = process.kind.store.lock.holder
         for other in self._living(process.kind.service.name):
-            self.scheduler.after(self._chance.random.random() * 0.05, other.outbox.wake)
+            if holder in (None, other.loop):
+                self.scheduler.after(self._chance.random.random() * 0.05, other.outbox.wake)
 
     def _hit(self, process: Process, point: str) -> bool:
         return self._faults.at(process, point)
