@@ -61,6 +61,14 @@ async def test_what_is_held_stays_down_until_it_is_restarted(kept):
     assert kept.parts["sleeper"].part.program.running
 
 
+async def test_what_dies_often_waits_longer_each_time_unless_it_is_hurried(kept):
+    sleeper = kept.parts["sleeper"]
+    first, second, third = (sleeper.next_backoff() for _ in range(3))
+    assert first < second < third
+    kept.hurry("sleeper")
+    assert sleeper.next_backoff() == first
+
+
 def test_a_state_folder_has_one_shop_at_a_time(tmp_path):
     first = Journal(tmp_path)
     first.open()
