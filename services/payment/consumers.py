@@ -11,7 +11,8 @@ from uuid import UUID
 from google.protobuf.message import Message
 from meshmart.order.v1.order_events_pb2 import OrderCancelled, OrderConfirmed
 
-from services.chassis.consumer import Delivery, NotYet
+from services.chassis.consumer import Delivery
+from services.chassis.errors import DomainError, Kind
 from services.chassis.money import Money
 from services.chassis.outbox import Outbox
 from services.chassis.service import Consumer
@@ -27,8 +28,11 @@ from services.payment.domain import (
 from services.payment.store import PaymentStore
 
 
-class PaymentBusyError(NotYet):
-    """The payment is being captured; the event is tried again."""
+class PaymentBusyError(DomainError):
+    """The payment is being captured, for as long as the processor is away. Like any outage it is waited for."""
+
+    kind = Kind.ABORTED
+    reason = "PAYMENT_BUSY"
 
 
 class PaymentConsumers:

@@ -9,9 +9,9 @@ from meshmart.payment.v1.payment_events_pb2 import PaymentCaptureFailed, Payment
 from meshmart.payment.v1.payment_service_pb2_grpc import PaymentServiceStub
 
 from services.chassis import inbox
-from services.chassis.consumer import NotYet
 from services.chassis.ids import new_id
 from services.chassis.outbox import Outbox
+from services.chassis.retries import is_outage
 from services.payment.consumers import PaymentBusyError, PaymentConsumers
 from services.payment.domain import PaymentNotFound, ProcessorUnavailable
 from services.payment.processor import SimulatedProcessor
@@ -228,7 +228,7 @@ async def test_a_capture_that_was_begun_is_finished_before_the_payment_is_given_
     await deliver(consumers, ["confirmed", "cancelled"], order_id)
 
     assert await till.state(order_id) == "REFUNDED"
-    assert isinstance(busy.value, NotYet)
+    assert is_outage(busy.value)
 
 
 async def test_a_capture_that_ends_while_the_cancellation_is_heard_is_given_back(till, consumers, monkeypatch):
