@@ -5,6 +5,7 @@ again: the stream drops the second copy, or it is redriven too, and the inbox ma
 """
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -31,6 +32,8 @@ TIME: Final = f"{PREFIX}Time"
 ORIGIN: Final = frozenset({CONSUMER, SUBJECT, STREAM, SEQUENCE})
 """Where an event came from first; it keeps them when it is redriven and parked again."""
 
+_SENDABLE: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+"""Names that the client sends (RFC 9110, token). It reads others too, and would never park an event that has one."""
 _OF_THE_BROKER: Final = "nats-"
 """Headers that tell the broker what to do with a message: what an event was published with holds for it alone."""
 
@@ -103,7 +106,7 @@ async def count(client: Client, letters: DeadLetters) -> int:
 def parked_headers(message: Msg, cause: Cause) -> dict[str, str]:
     """Return the event's own headers and those that say what went wrong."""
     metadata = message.metadata
-    own = {name: value for name, value in (message.headers or {}).items() if not _instructs(name)}
+    own = {name: value for name, value in (message.headers or {}).items() if _is_kept(name)}
     origin = {
         CONSUMER: cause.consumer,
         SUBJECT: message.subject,
@@ -129,6 +132,10 @@ def redriven_headers(parked: Mapping[str, str], sequence: int) -> dict[str, str]
         if name in ORIGIN or not (_instructs(name) or name.startswith(PREFIX))
     }
     return {**kept, "Nats-Msg-Id": f"redriven.{sequence}.{parked.get(TIME, '')}"}
+
+
+def _is_kept(name: str) -> bool:
+    return not _instructs(name) and _SENDABLE.fullmatch(name) is not None
 
 
 def _instructs(name: str) -> bool:

@@ -91,7 +91,7 @@ class History:
                 message = await self._messages.get()
         else:
             message = self._messages.get_nowait()
-        if message.headers and "Status" in message.headers:
+        if message.headers and not message.reply:  # what the broker says of a request
             said = message.headers.get("Description", "")
             raise nats.errors.Error(f"nats: the history of {self._durable.subject} ends early: {said}")
         return message

@@ -85,7 +85,8 @@ class Pull:
 
     async def _receive(self, message: Msg) -> None:
         self._heard = asyncio.get_running_loop().time()
-        status = message.headers.get("Status") if message.headers else None
+        # An event says where to acknowledge it; what the broker says of a request does not.
+        status = None if message.reply else (message.headers or {}).get("Status", "")
         if status is None:
             self._asked -= 1
             self._in_hand[id(message)] = message

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import defaultdict
+from datetime import UTC, datetime
 from uuid import UUID
 
 import pytest
@@ -30,6 +31,8 @@ from tests.chassis.eventing import (
     write,
     write_many,
 )
+
+EVENT = "meshmart.order.v1.OrderConfirmed"
 
 
 @pytest.fixture
@@ -209,6 +212,18 @@ async def test_a_malformed_event_does_not_stop_the_others(nats, database, stream
         await eventually(parked, 3)
     await client.close()
     assert len(handler.deliveries) == 2
+
+
+@pytest.mark.parametrize("status", ["100", "404", "409"])
+async def test_an_event_is_not_taken_for_what_the_broker_says(nats, stream, database, handler, status):
+    client, envelope = await nats.connect(), Envelope(str(new_id()), EVENT, "order", 1, datetime.now(UTC))
+    async with consumer(nats, handler):
+        await write(database, OrderConfirmed(), "before")
+        await handled(database, 1)
+        headers = {**envelope.headers(""), "Status": status}
+        await client.jetstream().publish(f"{EVENT}.1", OrderConfirmed().SerializeToString(), headers=headers)
+        await handled(database, 2)
+    await client.close()
 
 
 async def test_long_work_is_not_given_to_somebody_else(nats, database, stream, handler, monkeypatch):

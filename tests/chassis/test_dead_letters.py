@@ -1,6 +1,7 @@
 """What cannot be handled is parked with all that is known of it, and is handled again when an operator says so."""
 
 import asyncio
+import re
 from contextlib import asynccontextmanager
 
 import psycopg
@@ -181,6 +182,20 @@ async def test_a_malformed_event_is_parked_at_its_first_delivery(nats, admin, da
     assert letter.headers["Meshmart-Dead-Reason"] == "MALFORMED"
     assert letter.headers["Meshmart-Dead-Error"] == "MalformedEventError: it does not say what it is"
     assert letter.headers["Meshmart-Dead-Attempts"] == "1"
+
+
+async def test_a_header_that_no_client_sends_does_not_keep_an_event_from_being_parked(
+    nats, admin, stream, handler, monkeypatch
+):
+    async with consumer(nats, handler):
+        await parked(admin, 0)
+        with monkeypatch.context() as careless:
+            careless.setattr("nats.aio.client._HEADER_KEY_RE", re.compile(".*"))
+            await admin.publish("meshmart.order.v1.OrderConfirmed.1", headers={"from (whom)": "", "a/b": "1", "c": "2"})
+        (letter,) = await parked(admin)
+    assert letter.headers["Meshmart-Dead-Reason"] == "MALFORMED"
+    assert letter.headers["c"] == "2"
+    assert "a/b" not in letter.headers
 
 
 async def test_an_event_that_is_never_complete_is_parked_at_last(nats, admin, database, stream, handler, monkeypatch):
