@@ -11,11 +11,11 @@ _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 def since(text: str) -> datetime:
     """Return the time that `15m`, `2h`, `7d` or `2026-11-21T10:00Z` means."""
-    if duration := _DURATION.fullmatch(text):
-        return datetime.now(UTC) - timedelta(**{_UNITS[duration[2]]: int(duration[1])})
     try:
+        if duration := _DURATION.fullmatch(text):
+            return datetime.now(UTC) - timedelta(**{_UNITS[duration[2]]: int(duration[1])})
         time = datetime.fromisoformat(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         raise argparse.ArgumentTypeError(f"`{text}` is neither 15m, 2h, 7d nor 2026-11-21T10:00Z") from None
     return time if time.tzinfo else time.astimezone()
 
