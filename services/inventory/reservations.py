@@ -71,13 +71,13 @@ class Reservations:
             return
         taken = await self._store.take_again(order_id, domain.in_order(lines), heard)
         if taken is not None:
-            logger.warning("units were taken again, their reservation had ended", extra={"order_id": str(order_id)})
+            logger.warning("units were taken again, their reservation had ended", extra=_of(order_id))
             self._feed.mark(taken)
             return
         event = self._event(order_id, messages.stock_commit_failed(order_id))
         if not await self._store.fail_commit(order_id, heard, event):
             raise ReservationChangedError(f"the reservation of order {order_id} changed meanwhile")
-        logger.error("a confirmed order's units are gone", extra={"order_id": str(order_id)})
+        logger.error("a confirmed order's units are gone", extra=_of(order_id))
         self._outbox.wake()
 
     async def cancel(self, order_id: UUID, heard: Parameters) -> None:
@@ -100,3 +100,7 @@ class Reservations:
         if changed is not None:
             self._outbox.wake()
             self._feed.mark(changed)
+
+
+def _of(order_id: UUID) -> dict[str, Any]:
+    return {"fields": {"service": "inventory", "order_id": str(order_id)}}
