@@ -64,6 +64,16 @@ async def test_a_page_of_many_is_read_in_order(database_url, filters):
     assert [line for line in plan if "Sort" in line] == []
 
 
+async def test_what_is_rare_is_found_without_reading_all_that_is_newer(database_url):
+    url = await database_url("notification")
+    async with Database(url) as database:
+        await database.execute(MANY)
+        await asyncio.to_thread(_vacuum, url)
+        rare = {**ANYTHING, "kind": "ORDER_REJECTED"}
+        plan = [line for (line,) in await database.all(f"EXPLAIN {store._search('kind')}", rare)]
+    assert [line for line in plan if "notification_by_kind" in line] != []
+
+
 def _vacuum(url: str) -> None:
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("VACUUM ANALYZE")

@@ -36,6 +36,7 @@ CREATE INDEX notification_due ON notification (channel, due_time) WHERE state = 
 CREATE INDEX notification_of_customer ON notification (customer_id, id DESC);
 CREATE INDEX notification_changes ON notification (customer_id, change_xid, id);
 CREATE INDEX notification_by_state ON notification (state, id DESC);
+CREATE INDEX notification_by_kind ON notification (kind, id DESC);
 """
 
 # A customer without a row wants everything.
