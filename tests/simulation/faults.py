@@ -55,12 +55,12 @@ class Faults:
         fault = self._traps.pop((process.kind.service.name, point), None)
         if fault is None or process.loop.dead or process.loop.paused:
             return False
-        self._trace.say(process.name, "is {} {}", {"kill": "killed", "pause": "paused"}[fault.kind], point)
+        self._trace.say(process.name, "is hit {}", point)
         self._begin(replace(fault, target=process.name))
         return True
 
     def _begin(self, fault: Fault) -> None:
-        {"kill": self._kill, "pause": self._pause, "outage": self._cut}[fault.kind](fault)
+        {"kill": self._kill, "stop": self._stop, "pause": self._pause, "outage": self._cut}[fault.kind](fault)
 
     def _kill(self, fault: Fault) -> None:
         process = self._processes[fault.target]
@@ -69,6 +69,20 @@ class Faults:
         self._trace.say(fault.target, "is killed, for {} s", f"{fault.seconds:.1f}")
         process.loop.kill()
         self._scheduler.after(fault.seconds, process.start)
+
+    def _stop(self, fault: Fault) -> None:
+        """Let a process drain as on SIGTERM, and take its place."""
+        process = self._processes[fault.target]
+        if process.loop.dead or process.draining or process.loop.paused:
+            return
+        self._trace.say(fault.target, "is told to stop, and gone after {} s", f"{fault.seconds:.1f}")
+        process.drain()
+        self._scheduler.after(fault.seconds, partial(self._replace, process, process.loop))
+
+    def _replace(self, process: Process, loop: "Loop") -> None:
+        if not loop.dead:
+            loop.kill()
+            process.start()
 
     def _pause(self, fault: Fault) -> None:
         loop = self._processes[fault.target].loop

@@ -70,9 +70,12 @@ class Scheduler:
 
     def _run_ready(self) -> None:
         while self._ready:
+            if len(self._ready) == 1:
+                owner, ready = self._ready.pop()
+                owner.run(ready)
+                continue
             batch, self._ready = self._ready, []
-            if len(batch) > 1:
-                self._random.shuffle(batch)
+            self._random.shuffle(batch)
             for owner, ready in batch:
                 owner.run(ready)
 

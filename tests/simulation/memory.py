@@ -6,8 +6,8 @@ from typing import cast
 from services.chassis.database import Database
 from tests.simulation.tables.chassis import Parameters, Row, Statement, Tables
 
-Ask = Callable[[str, Callable[[], list[Row]]], Awaitable[list[Row]]]
-"""Carries a statement to the database: its name, and what it does there in one step."""
+Ask = Callable[[str, Parameters, Callable[[], list[Row]]], Awaitable[list[Row]]]
+"""Carries a statement to the database: its name, its parameters, and what it does there in one step."""
 
 
 class MemoryDatabase:
@@ -25,7 +25,7 @@ class MemoryDatabase:
     async def all(self, statement: str, parameters: Parameters = None) -> list[Row]:
         """Run a statement and return its rows."""
         run = self._statements[statement]
-        return await self._ask(run.__name__, lambda: run(self._tables, parameters))
+        return await self._ask(run.__name__, parameters, lambda: run(self._tables, parameters))
 
     async def execute(self, statement: str, parameters: Parameters = None) -> int:
         """Run a statement and return how many rows it touched."""
@@ -37,6 +37,6 @@ def as_database(database: MemoryDatabase) -> Database:
     return cast("Database", database)
 
 
-async def at_once(name: str, run: Callable[[], list[Row]]) -> list[Row]:
+async def at_once(name: str, parameters: Parameters, run: Callable[[], list[Row]]) -> list[Row]:
     """Ask a database that nothing lies in front of."""
     return run()

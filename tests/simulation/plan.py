@@ -63,7 +63,7 @@ class Fault:
 
     at: float
     kind: str
-    """`kill`, `pause` or `outage`."""
+    """`kill`, `stop`, `pause` or `outage`."""
     target: str
     """A process, a service whose process is hit at a point, or a link."""
     seconds: float
@@ -162,7 +162,7 @@ def _at_a_point(random: Random) -> Fault:
 
 
 def _at_a_time(random: Random, names: list[str], at: float) -> Fault:
-    kind, seconds = random.choice(("kill", "pause", "outage")), random.uniform(0.2, 12.0)
+    kind, seconds = random.choice(("kill", "stop", "pause", "outage", "outage")), random.uniform(0.2, 12.0)
     if kind != "outage":
         return Fault(at, kind, random.choice(names), seconds)
     return Fault(at, kind, random.choice(LINKS), seconds)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
+from uuid import UUID
 
 from google.protobuf.message import Message
 
@@ -25,12 +26,14 @@ from tests.simulation.loop import Loop
 from tests.simulation.memory import MemoryDatabase, as_database
 from tests.simulation.network import Answer, Channel, Network
 from tests.simulation.relay import Lock, Relay
-from tests.simulation.tables.chassis import Row, Statement, Tables
+from tests.simulation.tables.chassis import Parameters, Row, Statement, Tables
 from tests.simulation.trace import Trace
 
 if TYPE_CHECKING:
     from services.chassis.metrics import ServiceMetrics
 
+READS = frozenset({"get", "find", "short", "expired", "get_method", "extend", "_look_up"})
+"""Statements that change nothing that is looked at."""
 LEFT_OUT = frozenset({"stock feed"})
 """Tasks that no order depends on."""
 
@@ -88,14 +91,20 @@ class Process:
         self.loop = around.new_loop()
         self.loop.dead = True
         self.outbox = Outbox()
+        self.draining = False
         self._desks: dict[str, Desk[Any]] = {}
 
     def start(self) -> None:
         """Begin anew, with nothing remembered."""
         self._around.trace.say(self.name, "starts")
-        self.loop = self._around.new_loop()
+        self.loop, self.draining = self._around.new_loop(), False
         self.loop.run(asyncio.Handle(self._boot, (), self.loop))
         self._around.broker.flush()
+
+    def drain(self) -> None:
+        """Take nothing on any more, and give back what is held; then it may be killed."""
+        self.draining = True
+        self.loop.create_task(self._background.stop())
 
     def _boot(self) -> None:
         self.outbox = Outbox()
@@ -123,13 +132,13 @@ class Process:
             outbox_or_none=self.outbox,
         )
 
-    async def _ask(self, name: str, run: Callable[[], list[Row]]) -> list[Row]:
+    async def _ask(self, name: str, parameters: Parameters, run: Callable[[], list[Row]]) -> list[Row]:
         loop = self.loop
 
         def act() -> list[Row]:
             rows = run()
-            if rows:
-                self._around.trace.say(self.name, "does {} in its database", name)
+            if rows and name not in READS:
+                self._around.trace.say(self.name, "writes {} {}", name, _subject(parameters))
                 self._around.wrote(self, name)
             if self.loop is loop:
                 self._around.hit(self, f"after {name}")
@@ -142,6 +151,7 @@ class Process:
     def serve(self, path: str, request: Message, principal: Principal | None, answer: Answer) -> None:
         """Begin to serve a call, for as long as the contract allows."""
         contract = method_contract(path)
+        self._around.trace.say(self.name, "is asked {} {}", path.rpartition("/")[2], getattr(request, "order_id", ""))
         task = self.loop.create_task(self._serve(contract, request, principal, answer))
         self.loop.call_later(contract.timeout, task.cancel)
 
@@ -171,3 +181,10 @@ class Process:
         """Whether the process works on an event."""
         desk = self._desks.get(letter.event.event_type)
         return desk is not None and desk.in_hand[letter] > 0
+
+
+def _subject(parameters: Parameters) -> object:
+    """Return the order that a statement is about, if it names one."""
+    if isinstance(parameters, Mapping):
+        return parameters.get("order_id", "")
+    return parameters[0] if parameters and isinstance(parameters[0], UUID) else ""

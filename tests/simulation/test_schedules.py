@@ -7,7 +7,8 @@ import sys
 import pytest
 
 from tests.simulation.parts import TABLES
-from tests.simulation.shop import READS, run
+from tests.simulation.process import READS
+from tests.simulation.shop import run
 
 EFFECTS = {
     f"{service} {statement.__name__}"

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Awaitable, Callable
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
 from enum import Enum
 from random import Random
@@ -15,7 +15,7 @@ from google.protobuf.message import Message
 from services.chassis import outbox
 from services.chassis.database import Database
 from tests.simulation.memory import MemoryDatabase, as_database, at_once
-from tests.simulation.tables.chassis import Statement, Tables
+from tests.simulation.tables.chassis import Row, Statement, Tables
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 Answer = tuple[str, Any]
@@ -29,7 +29,19 @@ class Twins:
         self._ticks = itertools.count(1)
         self.tables = tables(self._now)
         self.real = database
-        self.memory = as_database(MemoryDatabase(self.tables, statements, at_once))
+        self.effective: set[str] = set()
+        """Statements that returned or touched a row."""
+        watched = {sql: self._watched(sql, statement) for sql, statement in statements.items()}
+        self.memory = as_database(MemoryDatabase(self.tables, watched, at_once))
+
+    def _watched(self, sql: str, statement: Statement) -> Statement:
+        def run(tables: Any, parameters: Any) -> list[Row]:
+            rows = statement(tables, parameters)
+            if rows:
+                self.effective.add(sql)
+            return rows
+
+        return run
 
     def _now(self) -> float:
         """Return a later time at each statement, as PostgreSQL does."""
@@ -94,14 +106,19 @@ class Pool:
         """Take ids from a random generator."""
         self._random = random
         self.orders, self.products, self._events, self._requests = (
-            [UUID(int=random.getrandbits(128)) for _ in range(count)] for count in (3, 2, 8, 8)
+            [UUID(int=random.getrandbits(128)) for _ in range(count)] for count in (3, 2, 16, 16)
         )
         self.customer = UUID(int=random.getrandbits(128))
 
     @property
     def order(self) -> UUID:
-        """Return one of the orders."""
-        return self._random.choice(self.orders)
+        """Return one of the newest orders."""
+        return self._random.choice(self.orders[-2:])
+
+    @property
+    def maybe_new_order(self) -> UUID:
+        """Return one of the newest orders, or one that there was not."""
+        return self.new_order() if self._random.random() < 0.5 else self.order
 
     def new_order(self) -> UUID:
         """Return an order that there was not."""
@@ -134,4 +151,22 @@ async def empty(database: Database, *tables: str) -> None:
         await database.execute(f"DELETE FROM {table}")  # noqa: S608  # names of this test
 
 
-__all__ = ["EPOCH", "Pool", "Twins", "empty", "plain", "replace"]
+Ask = Callable[[Database], Awaitable[Any]]
+LONG, OVER = 3600.0, 0.0
+"""Seconds that a lease or hold lasts: beyond the test, or not until the next statement."""
+
+
+class Questions:
+    """Makes up questions to a store. Each public method is a kind of them."""
+
+    def __init__(self, random: Random, pool: Pool) -> None:
+        """Draw from a random generator."""
+        self._random, self._pool = random, pool
+
+    def _span(self) -> float:
+        return self._random.choice((LONG, OVER))
+
+    @classmethod
+    def kinds(cls) -> list[str]:
+        """Return the names of all kinds."""
+        return [name for name in dir(cls) if name[0] != "_" and name != "kinds"]
