@@ -93,6 +93,16 @@ class Generations:
         await self._sweep()
         return int(row[0])
 
+    async def rows(self, number: int) -> tuple[int, int]:
+        """Return how many rows a generation has, and the one that answers, at one moment."""
+        counts = [
+            " + ".join(f"(SELECT count(*) FROM {table} WHERE generation = ({of}))" for table in self._tables)
+            for of in ("%(number)s::int", CURRENT)
+        ]
+        row = await self._database.one(f"SELECT {counts[0]}, {counts[1]}", {"number": number})
+        assert row is not None  # noqa: S101  # it counts
+        return int(row[0]), int(row[1])
+
     async def swap(self, number: int) -> None:
         """Let a generation answer. Raises GenerationLostError if it is no longer being built."""
         async with self._database.transaction() as connection:

@@ -53,6 +53,10 @@ class EventsFailedError(Exception):
         self.failures = failures
 
 
+class LessKnownError(Exception):
+    """The streams hold less than the generation that answers was made of, so the new one does not answer."""
+
+
 class Progress(NamedTuple):
     """How far the history of one event is read."""
 
@@ -72,11 +76,16 @@ class Replay:
     report: Callable[[Progress], None]
     skip_failed: bool = False
     """Whether the new generation may answer without the events that cannot be written."""
+    accept_less: bool = False
+    """Whether the new generation may answer though it knows less than the old one."""
     failures: list[Failure] = field(default_factory=list)
     written: int = 0
 
     async def run(self) -> int:
-        """Build a generation, let it answer, and return it. Raises ReplayRefusedError, EventsFailedError."""
+        """Build a generation, let it answer, and return it.
+
+        Raises ReplayRefusedError, EventsFailedError, LessKnownError.
+        """
         for projection in self.model.projections:
             _require_replayable(projection.event)
         generations = Generations(self.database, self.model.tables)
@@ -85,6 +94,8 @@ class Replay:
             await _Reading(self, projection, durable_of(self.service, projection.event), number).run()
         if self.failures and not self.skip_failed:
             raise EventsFailedError(self.failures)
+        if not (self.failures or self.accept_less):
+            await _require_as_much(generations, number)
         await generations.swap(number)
         await generations.forget_old()
         return number
@@ -134,6 +145,13 @@ class _Reading(Generic[E]):
 
     def _fail(self, event_id: UUID | str, error: Exception) -> None:
         self._replay.failures.append(Failure(str(event_id), self._name, describe(error)))
+
+
+async def _require_as_much(generations: Generations, number: int) -> None:
+    """Refuse what a broker that lost its disk would make of a read model: the figures of its last days alone."""
+    new, old = await generations.rows(number)
+    if new < old:
+        raise LessKnownError(f"generation {number} has {new:,} rows, the one that answers {old:,}: events are missing")
 
 
 def _require_replayable(event: type[Message]) -> None:

@@ -18,7 +18,14 @@ from services.chassis.broker import Broker
 from services.chassis.database import Database
 from services.chassis.error_text import describe
 from services.chassis.generations import GenerationLostError
-from services.chassis.replaying import EventsFailedError, Progress, Replay, ReplayRefusedError, only_replay
+from services.chassis.replaying import (
+    EventsFailedError,
+    LessKnownError,
+    Progress,
+    Replay,
+    ReplayRefusedError,
+    only_replay,
+)
 from services.chassis.service import Service
 from services.chassis.settings import ProcessSettings, ServiceSettings, read_settings
 
@@ -34,6 +41,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m services events replay", description=__doc__)
     parser.add_argument("service", help="a service with a read model, in whose environment this runs")
     parser.add_argument("--skip-failed", action="store_true", help="answer without the events that cannot be written")
+    parser.add_argument("--accept-less", action="store_true", help="answer though streams have lost what was counted")
     options = parser.parse_args(arguments)
     service = _service(options.service)
     if isinstance(service, str):
@@ -41,11 +49,11 @@ def main(arguments: Sequence[str]) -> int:
     logging.getLogger("services").addHandler(logging.NullHandler())  # what goes wrong is said once, at the end
     process, settings = read_settings([service])
     try:
-        uvloop.run(_replay(service, process, settings[service.name], skip_failed=options.skip_failed))
+        uvloop.run(_replay(service, process, settings[service.name], options))
     except ReplayRefusedError as error:
         return _say_why(2, str(error))
-    except EventsFailedError as error:
-        return _say_why(1, _failed(error))
+    except (EventsFailedError, LessKnownError) as error:
+        return _say_why(1, _not_swapped(error))
     except (psycopg.Error, nats.errors.Error, TimeoutError, GenerationLostError) as error:
         return _say_why(1, f"{_trouble(error)}\n{_STILL}")
     except KeyboardInterrupt:
@@ -63,7 +71,9 @@ def _service(name: str) -> Service | str:
     return service
 
 
-async def _replay(service: Service, process: ProcessSettings, settings: ServiceSettings, *, skip_failed: bool) -> None:
+async def _replay(
+    service: Service, process: ProcessSettings, settings: ServiceSettings, options: argparse.Namespace
+) -> None:
     url, began = settings.database_url.get_secret_value(), time.monotonic()
     assert service.read_model is not None  # noqa: S101  # it was looked at before
     async with AsyncExitStack() as stack:
@@ -72,7 +82,8 @@ async def _replay(service: Service, process: ProcessSettings, settings: ServiceS
         broker = Broker(service.name, process.nats_url, settings.nats_password.get_secret_value())
         await stack.enter_async_context(broker)
         client = await _client(broker)
-        replay = Replay(service.name, service.read_model(database), database, client, _Lines().show, skip_failed)
+        model, show = service.read_model(database), _Lines().show
+        replay = Replay(service.name, model, database, client, show, options.skip_failed, options.accept_less)
         number = await replay.run()
     seconds = time.monotonic() - began
     _say(f"generation {number} answers: {replay.written:,} events in {seconds:.1f} s")
@@ -111,8 +122,10 @@ def _trouble(error: Exception) -> str:
     return describe(error)
 
 
-def _failed(error: EventsFailedError) -> str:
-    return f"{_failures(error)}\nNothing was swapped; --skip-failed answers without them. {_STILL}"
+def _not_swapped(error: EventsFailedError | LessKnownError) -> str:
+    if isinstance(error, EventsFailedError):
+        return f"{_failures(error)}\nNothing was swapped; --skip-failed answers without them. {_STILL}"
+    return f"{error}\nNothing was swapped; --accept-less answers all the same. {_STILL}"
 
 
 def _failures(error: EventsFailedError) -> str:

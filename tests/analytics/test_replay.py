@@ -320,6 +320,22 @@ async def test_an_event_that_cannot_be_written_stops_the_swap_unless_it_may_be_l
     await analytics.agrees_with([h for h in happenings if h is not poison])
 
 
+async def test_what_a_broker_has_lost_stops_the_swap_unless_it_is_accepted(analytics, database, command):
+    happenings = a_history(1)
+    await analytics.tell(happenings)
+    await analytics.broker.jetstream().purge_stream("meshmart_payment_v1")
+
+    code, _, complaints = await command.run("analytics")
+
+    assert code == 1
+    assert "events are missing" in complaints
+    assert await generation(analytics) == 1
+    await analytics.agrees_with(happenings)
+
+    assert (await command.run("analytics", "--accept-less"))[0] == 0
+    assert await generation(analytics) == 3
+
+
 async def test_an_event_that_cannot_be_read_stops_the_swap(analytics, database, client):
     happenings = a_history(1)
     await analytics.tell(happenings)
