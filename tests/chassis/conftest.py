@@ -2,6 +2,8 @@
 
 import pytest
 
+from services.chassis.database import Database
+from tests.chassis.eventing import make_tables, relay
 from tests.chassis.shop import shop as serve
 
 
@@ -18,3 +20,23 @@ def stoppable_postgres(postgres, database_url):
     yield postgres
     if not postgres.program.running:
         postgres.start()
+
+
+@pytest.fixture
+async def url(database_url) -> str:
+    """Return the address of a database with the chassis's tables and one for effects."""
+    return make_tables(await database_url())
+
+
+@pytest.fixture
+async def database(url):
+    """Return that database."""
+    async with Database(url, name="test") as database:
+        yield database
+
+
+@pytest.fixture
+async def stream(nats, url):
+    """Publish what the database has, for as long as the test runs."""
+    async with relay(nats, url) as running:
+        yield running

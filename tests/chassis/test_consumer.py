@@ -25,7 +25,6 @@ from tests.chassis.eventing import (
     consumer,
     effects,
     eventually,
-    make_tables,
     outcomes,
     relay,
     write,
@@ -33,24 +32,6 @@ from tests.chassis.eventing import (
 )
 
 EVENT = "meshmart.order.v1.OrderConfirmed"
-
-
-@pytest.fixture
-async def url(database_url) -> str:
-    return make_tables(await database_url())
-
-
-@pytest.fixture
-async def database(url):
-    async with Database(url, name="test") as database:
-        yield database
-
-
-@pytest.fixture
-async def stream(nats, url):
-    """Publish what the database has, for as long as the test runs."""
-    async with relay(nats, url) as running:
-        yield running
 
 
 class Handler:

@@ -19,10 +19,8 @@ from tests.chassis.eventing import (
     consumer,
     effects,
     eventually,
-    make_tables,
     messages,
     outcomes,
-    relay,
     write,
     write_many,
 )
@@ -30,24 +28,6 @@ from tests.chassis.eventing import (
 LETTERS = DeadLetters.of("payment")
 PARKED, REDRIVEN = "meshmart.dead.payment.OrderConfirmed", "meshmart.redriven.payment.OrderConfirmed"
 TRACEPARENT = "00-" + "a" * 32 + "-" + "b" * 16 + "-00"
-
-
-@pytest.fixture
-async def url(database_url) -> str:
-    return make_tables(await database_url())
-
-
-@pytest.fixture
-async def database(url):
-    async with Database(url, name="test") as database:
-        yield database
-
-
-@pytest.fixture
-async def stream(nats, url):
-    """Publish what the database has, for as long as the test runs."""
-    async with relay(nats, url) as running:
-        yield running
 
 
 @pytest.fixture(autouse=True)

@@ -13,24 +13,12 @@ from services.chassis.outbox_table import OutboxTable
 from tests.chassis.eventing import (
     STREAM,
     eventually,
-    make_tables,
     messages,
     relay,
     unpublished,
     write,
     write_many,
 )
-
-
-@pytest.fixture
-async def url(database_url) -> str:
-    return make_tables(await database_url())
-
-
-@pytest.fixture
-async def database(url):
-    async with Database(url, name="test") as database:
-        yield database
 
 
 async def published(database: Database, within: float = 20) -> None:

@@ -13,9 +13,8 @@ from meshmart.order.v1 import order_events_pb2
 from meshmart.order.v1.order_events_pb2 import OrderConfirmed, OrderedLine
 from nats.js.errors import NotFoundError
 
-from services.chassis.database import Database
 from services.chassis.dead_letters import DeadLetters, count, redriven_headers
-from tests.chassis.eventing import HANDLE, consumer, effects, eventually, make_tables, relay, write
+from tests.chassis.eventing import HANDLE, consumer, effects, eventually, relay, write
 
 NAME = "OrderConfirmed"
 KNOWN = OrderConfirmed(
@@ -70,17 +69,6 @@ def without_lines(message: DescriptorProto) -> None:
 
 NEWER = schema(with_more)
 SMALLER = schema(without_lines)
-
-
-@pytest.fixture
-async def url(database_url) -> str:
-    return make_tables(await database_url())
-
-
-@pytest.fixture
-async def database(url):
-    async with Database(url, name="test") as database:
-        yield database
 
 
 @pytest.fixture
