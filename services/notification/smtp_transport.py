@@ -14,9 +14,10 @@ from services.notification.rendering import Renderer
 Security = Literal["starttls", "tls", "none"]
 
 PATIENCE: Final = 10.0
-"""Seconds that the mail server gets for each answer."""
+"""Seconds that the mail server gets to connect, and for each answer until a mail is handed over."""
 LONGEST: Final = 30.0
-"""Seconds that a mail may take. A claim must hold longer."""
+"""Seconds that a mail may take. A claim must hold longer. Servers look through a mail before they answer that they have
+taken it, and who gives up before that sends it again."""
 _GOODBYE: Final = 1.0
 _PERMANENT: Final = range(500, 600)
 
@@ -76,7 +77,7 @@ class SmtpTransport:
         client = self._server.client()
         await client.connect()
         try:
-            await client.sendmail(mail.sender, mail.recipient, mail.data)
+            await client.sendmail(mail.sender, mail.recipient, mail.data, timeout=LONGEST)
         except (aiosmtplib.SMTPRecipientsRefused, aiosmtplib.SMTPDataError) as error:
             if code_of(error) in _PERMANENT:
                 raise Undeliverable(_reason(error)) from None

@@ -42,6 +42,17 @@ async def test_a_mail_server_that_was_away_gets_everything_when_it_is_back(post:
     assert len(catcher.caught) == 2
 
 
+async def test_a_mail_that_the_server_looks_through_for_long_is_sent_once(post: Desk, catcher, monkeypatch):
+    monkeypatch.setattr("services.notification.smtp_transport.PATIENCE", 0.2)
+    catcher.gate = asyncio.Event()
+    await post.hear(post.registered())
+    await catcher.reached.wait()
+    asyncio.get_running_loop().call_later(0.6, catcher.gate.set)
+    await post.settled()
+    assert await post.states() == [("WELCOME", "SENT", "")]
+    assert (catcher.tries, len(catcher.caught)) == (1, 1)
+
+
 async def test_a_customer_is_told_when_identity_is_back(post: Desk, catcher: MailCatcher):
     post.directory.away = True
     await post.hear(post.registered())
@@ -71,14 +82,14 @@ async def test_who_cannot_be_reached_is_not_tried_again(post: Desk, catcher: Mai
 
 
 async def test_after_a_day_it_is_given_up_with_the_last_reason(post: Desk, catcher: MailCatcher):
-    catcher.refusals["RCPT"] += ["450 busy"] * 2
+    catcher.refusals["RCPT"] += ["450 busy"] * 2 + ["452 full"] * 9
     await post.hear(post.registered())
     await post.put_off(1)
     await post.put_off(2)
     assert await post.states() == [("WELCOME", "PENDING", "")]
 
-    catcher.refusals["RCPT"].append("452 full")
     await post.database.execute("UPDATE notification SET create_time = create_time - interval '25 h'")
+    await post.lapse()
     await post.settled()
 
     assert await post.states() == [("WELCOME", "FAILED", "SMTP_452")]
