@@ -10,10 +10,10 @@ from nats.aio.client import Client
 from nats.js.errors import APIError, NotFoundError
 
 from services.chassis.dead_letters import DeadLetters, redriven_headers
-from services.chassis.event_streams import ask, request
+from services.chassis.event_streams import ask, compiled_durables, request
 from services.events import screen
 from services.events.connection import connected
-from services.events.letters import Letter, all_letters
+from services.events.letters import Letter, all_letters, letters_of
 from services.events.payloads import as_json, unknown_fields
 from services.events.trouble import UsageError
 
@@ -86,9 +86,18 @@ async def _chosen(client: Client, options: argparse.Namespace) -> AsyncIterator[
         for letter in [await Letter.read(client, letter_id) for letter_id in dict.fromkeys(options.ids)]:
             yield letter
         return
+    if options.consumer:
+        _require_durable(options.consumer)
     async for letter in all_letters(client, options.consumer.partition("_")[0]):
         if options.all or letter.consumer == options.consumer:
             yield letter
+
+
+def _require_durable(name: str) -> None:
+    letters = letters_of(name.partition("_")[0])
+    known = [durable["config"]["name"] for durable in compiled_durables() if durable["service"] == letters.service]
+    if name not in {*known, letters.durable.name}:
+        raise UsageError(f"`{name}` is no durable; {letters.service} has {', '.join(known)}")
 
 
 async def _give_back(client: Client, letter: Letter) -> Letter:

@@ -200,6 +200,11 @@ REFUSED = {
     "an id without a service": (["redrive", "12"], 2, "`12` consumes no events; these do: analytics,"),
     "a service that consumes nothing": (["list", "--service", "catalog"], 2, "`catalog` consumes no events"),
     "nothing to redrive": (["redrive"], 2, "say what to redrive"),
+    "a durable that there is not": (
+        ["redrive", "--consumer", "payment_Paid"],
+        2,
+        "`payment_Paid` is no durable; payment",
+    ),
     "two things to redrive": (["redrive", "payment:1", "--all"], 2, "say what to redrive"),
 }
 
