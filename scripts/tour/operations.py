@@ -49,9 +49,9 @@ class Operator:
                     return found
                 await asyncio.sleep(_LOOK_AGAIN)
 
-    async def redrive(self, letter_id: str) -> None:
-        """Give a dead letter back to be handled."""
-        await self._events("dead", "redrive", letter_id)
+    async def redrive_all(self) -> None:
+        """Give all dead letters back to be handled."""
+        await self._events("dead", "redrive", "--all")
 
     async def replay_analytics(self) -> str:
         """Rebuild the figures from all events; return the last line that the command printed."""

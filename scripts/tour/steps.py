@@ -168,7 +168,7 @@ class Tour:
             self._screen.detail("dead letter", f"{letter['id']} {letter['event']}, {letter['attempts']} attempts")
             self._screen.detail("error", letter["error"])
             await self._operator.find_the_table()
-            await self._operator.redrive(letter["id"])
+            await self._operator.redrive_all()
             async with asyncio.timeout(PATIENCE):
                 while not (told := await self._customer.told_of(self._unheard)):  # noqa: ASYNC110  # another process works
                     await asyncio.sleep(0.05)

@@ -10,6 +10,8 @@ Rule = Callable[[Facts], str | None]
 CONFIRMED = ("CONFIRMED", "COMPLETED")
 BOUND_TO_MOVE = ("PENDING", "CONFIRMED", "CANCELLED")
 """States that an order leaves by itself."""
+HELD_FOR = 23 * 3600.0
+"""Seconds after a confirmation during which its reservation cannot have expired; it lives 24 h from the placing."""
 
 
 def no_order_is_lost(facts: Facts) -> str | None:
@@ -31,21 +33,32 @@ def every_order_ends(facts: Facts) -> str | None:
 
 
 def confirmed_means_reserved(facts: Facts) -> str | None:
-    """Check that a confirmed order's units are held or sold, exactly."""
+    """Check that a confirmed order's units are held or sold, exactly.
+
+    One that expired before the confirmation was heard, a day later, is taken again, or else the order is cancelled.
+    """
     if not facts.order or facts.order.state not in CONFIRMED:
         return None
     held = facts.reservation
-    if held is None or held.state not in ("HELD", "COMMITTED"):
+    expired = facts.order.state == "CONFIRMED" and facts.order.age > HELD_FOR
+    if held is None or held.state not in ("HELD", "COMMITTED", *(["RELEASED"] if expired else [])):
         return f"is {facts.order.state}, its reservation {held.state if held else 'missing'}"
     return None if held.lines == facts.order.lines else "holds other units than were ordered"
 
 
 def confirmed_means_authorized(facts: Facts) -> str | None:
-    """Check that a confirmed order's total is held or taken; taken, once it is COMPLETED."""
+    """Check that a confirmed order's total is held or taken; taken, once it is COMPLETED.
+
+    What could not be taken cancels the order by event, and `every_order_ends` sees to it that this happens.
+    """
     order, payment = facts.order, facts.payment
     if not order or order.state not in CONFIRMED:
         return None
-    allowed = ("CAPTURED",) if order.state == "COMPLETED" else ("AUTHORIZED", "EXPIRED", "CAPTURING", "CAPTURED")
+    allowed = (
+        ("CAPTURED",)
+        if order.state == "COMPLETED"
+        else ("AUTHORIZED", "EXPIRED", "CAPTURING", "CAPTURED", "CAPTURE_FAILED")
+    )
     if payment is None or payment.state not in allowed:
         return f"is {order.state}, its payment {payment.state if payment else 'missing'}"
     same = (payment.currency_code, payment.amount) == (order.currency_code, order.total)

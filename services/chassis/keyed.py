@@ -1,8 +1,11 @@
 """Runs work in parallel, but what has the same key one after the other."""
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
+
+logger = logging.getLogger(__name__)
 
 Work = Callable[[], Awaitable[None]]
 
@@ -16,7 +19,7 @@ class KeyedRunner:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def submit(self, key: str, work: Work) -> None:
-        """Run work after all that has the same key. It must not raise."""
+        """Run work after all that has the same key."""
         queue = self._queues.get(key)
         if queue is not None:
             queue.append(work)
@@ -38,6 +41,12 @@ class KeyedRunner:
         queue = self._queues[key]
         try:
             while queue:
-                await queue.popleft()()
+                await self._do(queue.popleft())
         finally:
             del self._queues[key]
+
+    async def _do(self, work: Work) -> None:
+        try:
+            await work()
+        except Exception:
+            logger.exception("work failed; what has the same key goes on")

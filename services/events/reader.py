@@ -22,7 +22,7 @@ READERS: Final = 8
 """Consumers of one stream that an operator may have; the broker's permissions name them."""
 _BATCH: Final = 256
 _WAIT: Final = 1.0
-_FORGOTTEN_AFTER: Final = 30 * 1_000_000_000
+_FORGOTTEN_AFTER: Final = 300 * 1_000_000_000
 _TAKEN: Final = frozenset({10105, 10148})
 """JetStream's error codes for a consumer that exists."""
 

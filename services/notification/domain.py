@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final, Protocol
 from uuid import UUID
@@ -14,6 +14,9 @@ from services.chassis.money import Money
 FIRST_DELAY: Final = 2.0
 LONGEST_DELAY: Final = 900.0
 """Seconds between two tries: the first doubles until it is the longest."""
+
+OLD_AFTER: Final = timedelta(days=7)
+"""What happened longer ago is no news: nobody is told of it, for example when notification hears a shop's history."""
 
 CHANGEABLE: Final = ("mail_enabled", "muted_kinds")
 
@@ -100,6 +103,11 @@ class News:
     amount: Money | None = None
     reason: str = ""
     """Why an order was rejected or cancelled, as an error reason."""
+
+
+def is_old(happened: datetime, now: datetime) -> bool:
+    """Whether something happened too long ago to tell anybody."""
+    return now - happened > OLD_AFTER
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,9 +23,9 @@ class Recorder:
         """Note an event that is no news."""
         await self._store.heard(heard)
 
-    async def record(self, news: News, heard: Mapping[str, Any]) -> None:
+    async def record(self, news: News, heard: Mapping[str, Any], *, old: bool = False) -> None:
         """Record news with the event that was heard."""
-        state = await self._store.record(news, heard, outgoing())
+        state = await self._store.record(news, heard, outgoing(), old=old)
         if state is State.PENDING:
             self._sender.wake()
         self._changes.announce(news.customer_id)

@@ -26,7 +26,7 @@ from services.notification.tokens import Unsubscribing
 from services.notification.watch import NotificationWatch
 
 SECRET_MIN_LENGTH: Final = 32
-CLAIM: Final = 60.0
+CLAIM: Final = 180.0
 """Seconds after which another process sends what one has claimed and not settled."""
 FORGET_INTERVAL: Final = 3600.0
 FORGET_BATCH: Final = 1000

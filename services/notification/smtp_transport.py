@@ -15,7 +15,7 @@ Security = Literal["starttls", "tls", "none"]
 
 PATIENCE: Final = 10.0
 """Seconds that the mail server gets to connect, and for each answer until a mail is handed over."""
-LONGEST: Final = 30.0
+LONGEST: Final = 120.0
 """Seconds that a mail may take. A claim must hold longer. Servers look through a mail before they answer that they have
 taken it, and who gives up before that sends it again."""
 _GOODBYE: Final = 1.0

@@ -24,7 +24,7 @@ RECORD = f"""
 WITH heard AS ({inbox.INSERT})
 INSERT INTO notification
     (id, event_id, customer_id, kind, order_id, currency_code, minor_units, reason, channel, traceparent, state)
-SELECT notification.*, CASE WHEN {UNWANTED} THEN 'SKIPPED' ELSE 'PENDING' END
+SELECT notification.*, CASE WHEN %(old)s OR {UNWANTED} THEN 'SKIPPED' ELSE 'PENDING' END
 FROM (VALUES (
     %(id)s::uuid, %(inbox_event_id)s::uuid, %(customer_id)s::uuid, %(kind)s, %(order_id)s::uuid, %(currency_code)s,
     %(minor_units)s::bigint, %(reason)s, %(channel)s, %(traceparent)s
@@ -85,8 +85,8 @@ class NotificationStore:
         self._database = database
         self._channel = channel
 
-    async def record(self, news: News, heard: Parameters, traceparent: str) -> State | None:
-        """Record news as pending, or skipped if the customer does not want them; None if they were before."""
+    async def record(self, news: News, heard: Parameters, traceparent: str, *, old: bool = False) -> State | None:
+        """Record news as pending, or skipped if they are old or unwanted; None if they were before."""
         amount = news.amount
         row = await self._database.one(
             RECORD,
@@ -101,6 +101,7 @@ class NotificationStore:
                 "reason": news.reason,
                 "channel": self._channel.value,
                 "traceparent": traceparent,
+                "old": old,
             },
         )
         return State(row[0]) if row else None

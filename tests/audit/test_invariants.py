@@ -16,6 +16,9 @@ CAPTURED = PaymentFact("CAPTURED", "EUR", 2100, 2100, None)
 AUTHORIZED = PaymentFact("AUTHORIZED", "EUR", 2100, None, None)
 VOIDED = PaymentFact("VOIDED", "EUR", 2100, None, None)
 REFUNDED = PaymentFact("REFUNDED", "EUR", 2100, 2100, 2100)
+UNCAPTURED = PaymentFact("CAPTURE_FAILED", "EUR", 2100, None, None)
+EXPIRED = PaymentFact("EXPIRED", "EUR", 2100, None, None)
+DAY = 86_400.0
 TOMBSTONE = PaymentFact("VOIDED", None, None, None, None)
 COMMITTED, HELD, RELEASED, RESTOCKED = (
     ReservationFact(state, LINES) for state in ("COMMITTED", "HELD", "RELEASED", "RESTOCKED")
@@ -40,6 +43,10 @@ def broken(facts: Facts) -> list[str]:
         pytest.param(said(ORDER, CAPTURED, COMMITTED), id="completed"),
         pytest.param(said(order("CONFIRMED"), AUTHORIZED, HELD), id="confirmed"),
         pytest.param(said(order("CONFIRMED"), CAPTURED, COMMITTED), id="captured, not yet heard"),
+        pytest.param(said(order("CONFIRMED"), UNCAPTURED, COMMITTED), id="could not be captured, not yet heard"),
+        pytest.param(
+            replace(said(order("CONFIRMED", age=DAY), EXPIRED, RELEASED), settle=2 * DAY), id="expired, not yet heard"
+        ),
         pytest.param(said(order("PENDING", was_confirmed=False), None, HELD), id="half way"),
         pytest.param(said(order("REJECTED", was_confirmed=False), VOIDED, RELEASED), id="rejected"),
         pytest.param(said(order("REJECTED", was_confirmed=False), TOMBSTONE, None), id="rejected at the first step"),

@@ -1,7 +1,7 @@
 """What is recorded of the events of others, and how often."""
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import psycopg
@@ -141,3 +141,17 @@ async def test_amounts_without_a_minor_unit_are_kept_as_they_are(desk: Desk):
     await desk.hear(desk.confirmed(total=yen))
     [known] = await desk.settled()
     assert known.amount == yen
+
+
+@pytest.mark.parametrize(
+    ("days", "state"),
+    [pytest.param(6, "SENT", id="after a long outage"), pytest.param(8, "SKIPPED", id="a shop's history")],
+)
+async def test_nobody_is_told_of_what_happened_long_ago(desk: Desk, days, state):
+    confirmed = desk.confirmed()
+    confirmed.message.confirm_time.FromDatetime(datetime.now(UTC) - timedelta(days=days))
+
+    await desk.hear(confirmed)
+    await desk.settled()
+
+    assert await desk.states() == [("ORDER_CONFIRMED", state, "")]
