@@ -45,15 +45,15 @@ class Chance:
 
     def refused(self) -> bool:
         """Whether a question does not arrive."""
-        return self.random.random() < self.weather.refused
+        return self.weather.refused > 0.0 and self.random.random() < self.weather.refused
 
     def unanswered(self) -> bool:
         """Whether an answer does not arrive."""
-        return self.random.random() < self.weather.unanswered
+        return self.weather.unanswered > 0.0 and self.random.random() < self.weather.unanswered
 
     def doubled(self) -> bool:
         """Whether a message arrives twice."""
-        return self.random.random() < self.weather.doubled
+        return self.weather.doubled > 0.0 and self.random.random() < self.weather.doubled
 
 
 class Link:

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import heapq
 from collections.abc import Callable, Coroutine
+from contextvars import Context
 from random import Random
 from typing import Any, Protocol
 
@@ -93,6 +94,32 @@ class Scheduler:
         return False
 
 
+class Ready(asyncio.TimerHandle):
+    """A callback that is or becomes ready: asyncio's own handle, without what only debugging needs."""
+
+    __slots__ = ("arguments", "callback", "called_off", "context")
+
+    def __init__(self, callback: Any, arguments: tuple[Any, ...], context: Context | None) -> None:
+        """Keep what is to be called."""
+        self.callback, self.arguments, self.context = callback, arguments, context
+        self.called_off = False
+
+    def cancel(self) -> None:
+        """Do not call it."""
+        self.called_off = True
+
+    def cancelled(self) -> bool:
+        """Whether it is not called any more."""
+        return self.called_off
+
+    def __call__(self) -> None:
+        """Call it."""
+        if self.context is None:
+            self.callback(*self.arguments)
+        else:
+            self.context.run(self.callback, *self.arguments)
+
+
 class Loop(asyncio.AbstractEventLoop):
     """The event loop of one process, from its start to its end."""
 
@@ -100,14 +127,14 @@ class Loop(asyncio.AbstractEventLoop):
         """Run what the scheduler finds due."""
         self._scheduler = scheduler
         self._on_error = on_error
-        self._frozen: list[asyncio.Handle] = []
+        self._frozen: list[Ready] = []
         self._tasks: list[asyncio.Task[Any]] = []
         self.paused = False
         self.dead = False
 
-    def run(self, ready: asyncio.Handle) -> None:
+    def run(self, ready: Ready) -> None:
         """Run a callback, unless the process is paused or gone."""
-        if self.dead or ready.cancelled():
+        if self.dead or ready.called_off:
             return
         if self.paused:
             self._frozen.append(ready)
@@ -116,11 +143,14 @@ class Loop(asyncio.AbstractEventLoop):
         if scheduler.running is not self:
             asyncio._set_running_loop(self)
             scheduler.running = self
-        ready._run()
+        try:
+            ready()
+        except Exception as error:  # noqa: BLE001  # nobody else is there to hear of it
+            self._on_error(error)
 
-    def wants(self, ready: asyncio.Handle) -> bool:
+    def wants(self, ready: Ready) -> bool:
         """Whether a callback is still to be run."""
-        return not (self.dead or ready.cancelled())
+        return not (self.dead or ready.called_off)
 
     def pause(self) -> None:
         """Run nothing from now on, and keep what becomes due."""
@@ -166,7 +196,7 @@ class Loop(asyncio.AbstractEventLoop):
 
     def call_soon(self, callback: Any, *args: Any, context: Any = None) -> asyncio.Handle:  # type: ignore[override]  # any callback
         """Run a callback now."""
-        handle = asyncio.Handle(callback, args, self, context)
+        handle = Ready(callback, args, context)
         self._scheduler.soon(self, handle)
         return handle
 
@@ -176,12 +206,9 @@ class Loop(asyncio.AbstractEventLoop):
 
     def call_at(self, when: float, callback: Any, *args: Any, context: Any = None) -> asyncio.TimerHandle:  # type: ignore[override]  # any callback
         """Run a callback at a time."""
-        handle = asyncio.TimerHandle(when, callback, args, self, context)
+        handle = Ready(callback, args, context)
         self._scheduler.at(when, self, handle)
         return handle
-
-    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
-        """Do nothing: the scheduler passes over it."""
 
     def create_future(self) -> "asyncio.Future[Any]":
         """Return a future."""

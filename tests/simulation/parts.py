@@ -75,8 +75,11 @@ def kind_of(
     for sql, statement in mutant.statements.get(service, {}).items():
         statement.__name__ = statements[sql].__name__  # what traces and faults know it by
         statements[sql] = statement
+    tables = mutant.tables.get(service, TABLES[service].Tables)(now)
+    if service == "inventory":
+        tables.clashes = chance.refused
     link = Link(scheduler, chance, lambda: psycopg.OperationalError("the connection is lost"))
-    store = Store(mutant.tables.get(service, TABLES[service].Tables)(now), statements, link, Lock(now))
+    store = Store(tables, statements, link, Lock(now))
     parts = dict(mutant.parts.get(service, {}))
     if service == "payment":
         parts["SimulatedProcessor"] = processor

@@ -1,7 +1,7 @@
 """What a schedule holds, all of it drawn from its seed: orders, troubles on the way, and faults with their times."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Final
 
@@ -116,10 +116,12 @@ def _lapse(random: Random, stock: tuple[int, ...], replicas: dict[str, int]) -> 
 
     Another order comes by then, and may take its units.
     """
-    times = (random.uniform(0.0, 1.0), random.uniform(31.0, 40.0))
-    weather, wishes = _weather(random), tuple(_wish(random, at) for at in times)
-    away = Fault(random.uniform(0.5, 2.5), "outage", "broker", random.uniform(33.0, 45.0))
-    return Plan(weather, stock, wishes, replicas, (away, *_faults(random, processes(replicas))))
+    first, second = _wish(random, random.uniform(0.0, 1.0)), _wish(random, random.uniform(31.0, 38.0))
+    if random.random() < 0.5:
+        stock, second = tuple(max(1, units) for units in first.units), replace(second, units=first.units)
+    away = Fault(random.uniform(1.5, 3.0), "outage", "broker", random.uniform(36.0, 45.0))
+    faults = (away, *_faults(random, processes(replicas)))
+    return Plan(_weather(random), stock, (first, second), replicas, faults)
 
 
 def processes(replicas: dict[str, int]) -> list[str]:
@@ -128,7 +130,7 @@ def processes(replicas: dict[str, int]) -> list[str]:
 
 
 def _weather(random: Random) -> Weather:
-    return Weather(*(random.choice((0.0, 0.0, 0.02, 0.05, 0.2)) for _ in range(4)))
+    return Weather(*(random.choice((0.0, 0.0, 0.0, 0.03, 0.15)) for _ in range(4)))
 
 
 def _wish(random: Random, at: float) -> Wish:
@@ -137,14 +139,14 @@ def _wish(random: Random, at: float) -> Wish:
         at=at,
         units=units if any(units) else (1, *units[1:]),
         card=random.choice(CARDS) if random.random() < 0.2 else "works",
-        cancel_after=random.uniform(0.0, 5.0) if random.random() < 0.3 else None,
+        cancel_after=random.uniform(0.0, 6.0) if random.random() < 0.3 else None,
     )
 
 
 def _faults(random: Random, names: list[str]) -> Iterator[Fault]:
     """Yield up to three faults at some time, and maybe one at a point, with another while that lasts."""
     for _ in range(random.choice((0, 0, 1, 1, 2, 3))):
-        yield _at_a_time(random, names, random.uniform(0.0, 4.0))
+        yield _at_a_time(random, names, random.uniform(0.0, CALM_AFTER))
     if random.random() < 0.6:
         yield _at_a_point(random)
         if random.random() < 0.4:
@@ -152,7 +154,7 @@ def _faults(random: Random, names: list[str]) -> Iterator[Fault]:
 
 
 def _at_a_point(random: Random) -> Fault:
-    seconds, storm = random.uniform(6.0, 15.0), random.random() < 0.7
+    seconds, storm = random.uniform(6.0, 15.0), random.random() < 0.5
     if random.random() < 0.5:
         service, statement, first = random.choice(RACES)
         return Fault(0.0, "pause", service, seconds, f"before {statement}", random.choice(first), storm=storm)

@@ -22,7 +22,7 @@ from services.chassis.tracing import new_traceparent
 from tests.simulation.broker import Broker, Letter
 from tests.simulation.desk import Desk
 from tests.simulation.links import Link
-from tests.simulation.loop import Loop
+from tests.simulation.loop import Loop, Ready
 from tests.simulation.memory import MemoryDatabase, as_database
 from tests.simulation.network import Answer, Channel, Network
 from tests.simulation.relay import Lock, Relay
@@ -98,7 +98,7 @@ class Process:
         """Begin anew, with nothing remembered."""
         self._around.trace.say(self.name, "starts")
         self.loop, self.draining = self._around.new_loop(), False
-        self.loop.run(asyncio.Handle(self._boot, (), self.loop))
+        self.loop.run(Ready(self._boot, (), None))
         self._around.broker.flush()
 
     def drain(self) -> None:

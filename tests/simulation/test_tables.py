@@ -15,7 +15,7 @@ from tests.simulation.tables.payment import MethodRow
 from tests.simulation.twins import inventory, order, payment
 from tests.simulation.twins.pair import EPOCH, Pool, Twins, empty
 
-SEQUENCES = 150
+SEQUENCES = 200
 STEPS = 30
 LOOK_EVERY = 5
 CASES: dict[str, Any] = {

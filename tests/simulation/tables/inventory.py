@@ -49,6 +49,8 @@ class Tables(chassis.Tables):
         self.stock: dict[UUID, StockRow] = {}
         self.movement: list[tuple[UUID, int]] = []
         self.reservation: dict[UUID, ReservationRow] = {}
+        self.clashes: Callable[[], bool] = lambda: False
+        """Whether a tombstone meets a reservation that is made at the same moment: statements here do not overlap."""
 
     def enough(self, p: Parameters) -> bool:
         """Whether all units are available."""
@@ -163,6 +165,8 @@ def cancel(t: Tables, p: Parameters) -> list[Row]:
     found = t.reservation.get(p["order_id"])
     if found is not None and found.cancelled:
         return []
+    if found is None and t.clashes():
+        raise UniqueViolation("reservation_pkey")
     t.hear(p)
     if found is None:
         found = t.reservation[p["order_id"]] = ReservationRow(p["order_id"], "RELEASED", cancelled=True)
