@@ -202,8 +202,7 @@ class Shop:
             self._break(f"no_bug: {record.getMessage()}: {error!r}")
 
     def _break(self, what: str) -> None:
-        for id_, name in self.trace.names.items():
-            what = what.replace(id_, name)
+        what = self.trace.named(what)
         if what not in self._broken:
             self._broken[what] = None
             self.trace.say("!!!", "{}", what)

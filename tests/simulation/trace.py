@@ -19,12 +19,15 @@ class Trace:
         if self.on:
             self._lines.append((self.now(), who, what, about))
 
-    def name(self, thing: object) -> str:
-        """Return what a thing is called."""
-        return self.names.get(str(thing), str(thing))
-
     def lines(self) -> list[str]:
         """Return all lines, with names instead of ids."""
         return [
-            f"{when:9.3f} s  {who:<20} {what.format(*map(self.name, about))}" for when, who, what, about in self._lines
+            self.named(f"{when:9.3f} s  {who:<20} {what.format(*about)}".rstrip())
+            for when, who, what, about in self._lines
         ]
+
+    def named(self, text: str) -> str:
+        """Return a text with names instead of ids."""
+        for known, name in self.names.items():
+            text = text.replace(known, name)
+        return text
