@@ -56,6 +56,11 @@ class Customer:
         session = await self.rest("POST", "/v1/sessions", email=self.email, password=self.password)
         self.token = session["session"]["accessToken"]
 
+    async def orders(self) -> list[dict[str, Any]]:
+        """Return this customer's newest orders."""
+        listed: list[dict[str, Any]] = (await self.rest("GET", "/v1/orders", pageSize=100))["orders"]
+        return listed
+
     async def told_of(self, order_id: str) -> list[str]:
         """Return what this customer was notified of about an order, or is to be."""
         told = await self.rest("GET", "/v1/notifications", pageSize=100)

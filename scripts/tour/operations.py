@@ -59,17 +59,18 @@ class Operator:
         return lines[-1]
 
     async def sales(self) -> dict[str, Any]:
-        """Return sales by product as staff sees them, once nothing is waiting to be counted."""
+        """Return sales by product as staff sees them, once they reach up to now."""
         if not self._staff.token:
             await self._staff.open_session()
-        today = datetime.now(UTC).date()
+        now = datetime.now(UTC)
+        today = now.date()
         days = {"days.first": f"{today - timedelta(days=30)}", "days.last": f"{today + timedelta(days=1)}"}
         async with asyncio.timeout(PATIENCE):
             while True:
                 answer = await self._staff.rest(
                     "GET", "/v1/sales:query", groupBy="GROUP_BY_PRODUCT", pageSize=100, **days
                 )
-                if not int(answer["freshness"].get("pendingEvents", 0)):
+                if (as_of := answer["freshness"].get("asOf")) and datetime.fromisoformat(as_of) >= now:
                     return answer
                 await asyncio.sleep(_LOOK_AGAIN)
 

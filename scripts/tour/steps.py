@@ -12,6 +12,8 @@ from scripts.tour.screen import Screen
 from scripts.tour.trail import trail_of
 from services.audit.cli import audit
 
+UNDECIDED = ("PENDING", "CONFIRMED")
+"""States that an order of a customer who does not cancel leaves by itself."""
 RECOVERY = 30.0
 """Seconds within which a killed service and its orders must be well again."""
 
@@ -95,7 +97,7 @@ class Tour:
 
     async def _settled(self) -> None:
         """Wait until the repeated order is through, so that it does not change the stock meanwhile."""
-        for order in (await self._customer.rest("GET", "/v1/orders", pageSize=5))["orders"]:
+        for order in await self._customer.orders():
             await self._customer.decided(order["id"])
 
     async def _survive_a_kill(self) -> None:
@@ -154,6 +156,7 @@ class Tour:
 
     async def _rebuild_the_figures(self) -> None:
         with self._screen.step("Rebuilds analytics from all events, while it goes on answering"):
+            await self._completed()
             before = await self._operator.sales()
             said = await self._operator.replay_analytics()
             after = await self._operator.sales()
@@ -161,6 +164,12 @@ class Tour:
             self._screen.detail("before", _figures(before))
             self._screen.detail("replay", said)
             self._screen.detail("after", _figures(after))
+
+    async def _completed(self) -> None:
+        """Wait until every order is paid or rejected, so that the figures stand still."""
+        async with asyncio.timeout(PATIENCE):
+            while any(_state(each) in UNDECIDED for each in await self._customer.orders()):  # noqa: ASYNC110  # over REST
+                await asyncio.sleep(0.05)
 
     async def _redrive(self) -> None:
         with self._screen.step("Finds the parked event, mends notification, gives the event back"):

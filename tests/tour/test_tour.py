@@ -44,11 +44,13 @@ def state() -> Iterator[Path]:
 
 
 def _lines_until(last: str, printed: IO[str]) -> Iterator[str]:
+    seen = []
     for line in printed:
+        seen.append(line)
         yield line
         if line == last:
             return
-    pytest.fail(f"the tour ended without {last!r}")
+    pytest.fail(f"the tour ended without {last!r}:\n{''.join(seen)}")
 
 
 def _running(state: Path) -> dict[str, int]:
