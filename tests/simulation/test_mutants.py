@@ -8,6 +8,7 @@ BOUND = 3000
 """Schedules within which each is found; the rarest needs three things to go wrong in a row, one schedule in 400."""
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("mutant", [mutant.name for mutant in MUTANTS])
 def test_the_shop_is_found_broken_with(explorer, mutant):
