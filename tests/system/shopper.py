@@ -91,7 +91,7 @@ class Shopper:
                 except grpc.aio.AioRpcError as error:
                     if error.code() not in TRANSIENT:
                         raise
-                    self.refused[refusal_of(error).reason] += 1
+                    self.refused[_reason(error)] += 1
                 await asyncio.sleep(min(LONGEST_WAIT, TRY_AGAIN * 2**attempt))
         raise AssertionError("nobody counts that far")
 
@@ -190,3 +190,10 @@ def name_of(state: Order.State.ValueType) -> str:
 def state_of(order: Order) -> str:
     """Return the name of the state an order is in."""
     return name_of(order.state)
+
+
+def _reason(error: grpc.aio.AioRpcError) -> str:
+    """Return why a call was refused. Where a process is too busy to answer in time, gRPC itself says so, without details."""
+    if (error.code(), error.details()) == (grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded"):
+        return "DEADLINE_EXCEEDED"
+    return refusal_of(error).reason
