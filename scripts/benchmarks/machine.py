@@ -36,4 +36,12 @@ def proportional_memory(pids: Iterable[int]) -> int:
     """Return the bytes of memory of processes and their children; shared pages are counted once (PSS)."""
     roots = [psutil.Process(pid) for pid in pids]
     family = {process for root in roots for process in (root, *root.children(recursive=True))}
-    return sum(process.memory_full_info().pss for process in family)
+    return sum(map(_proportional_memory, family))
+
+
+def _proportional_memory(process: psutil.Process) -> int:
+    try:
+        pss: int = process.memory_full_info().pss
+    except psutil.NoSuchProcess:  # PostgreSQL's workers come and go
+        return 0
+    return pss

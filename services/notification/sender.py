@@ -29,6 +29,8 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+GATHER: Final = 0.05
+"""Seconds in which what is recorded, one after the other, is claimed by one statement."""
 FINISH_WITHIN: Final = 5.0
 """Seconds that what is being sent gets when the process drains."""
 BROKEN: Final = "INTERNAL"
@@ -78,6 +80,7 @@ class Sender:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(self._poll_interval):
                         await self._due.wait()
+                        await asyncio.sleep(GATHER)
         finally:
             await to_its_end(self._finish())
 
