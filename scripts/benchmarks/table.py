@@ -64,15 +64,19 @@ def _event_rows(events: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
 
 def _order_rows(orders: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     names = {"separate": "separate processes", "one_process": "one process"}
+    scope = {
+        "separate": "separate processes, without those that only listen",
+        "one_process": "one process, with those that only listen",
+    }
     for kind, name in names.items():
         yield (
-            f"CPU of the services per durable order, in bare unary calls, {name}",
+            f"CPU of the services per durable order, in bare unary calls, {scope[kind]}",
             f"at most {orders['targets'][kind]:.0f}",
             f"{orders['calls_per_order'][kind]:.1f}",
         )
     if "listeners" in orders["calls_per_order"]:
         yield (
-            "the same of notification (told and sent) and analytics, which only listen, separate processes",
+            "the same of those that only listen: notification (told and sent) and analytics, separate processes",
             "-",
             f"{orders['calls_per_order']['listeners']:.1f}",
         )
