@@ -68,9 +68,9 @@ def _order_rows(orders: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
         "separate": "separate processes, without those that only listen",
         "one_process": "one process, with those that only listen",
     }
-    for kind, name in names.items():
+    for kind, name in scope.items():
         yield (
-            f"CPU of the services per durable order, in bare unary calls, {scope[kind]}",
+            f"CPU of the services per durable order, in bare unary calls, {name}",
             f"at most {orders['targets'][kind]:.0f}",
             f"{orders['calls_per_order'][kind]:.1f}",
         )
