@@ -20,7 +20,8 @@ from meshmart.inventory.v1.inventory_service_pb2 import GetStockRequest
 from meshmart.inventory.v1.inventory_service_pb2_grpc import InventoryServiceStub
 from meshmart.notification.v1.notification_service_pb2 import ListNotificationsRequest
 from meshmart.notification.v1.notification_service_pb2_grpc import NotificationServiceStub
-from meshmart.order.v1.order_service_pb2 import ListOrdersRequest
+from meshmart.order.v1.order_pb2 import Order
+from meshmart.order.v1.order_service_pb2 import ListOrdersRequest, PlaceOrderRequest
 from meshmart.order.v1.order_service_pb2_grpc import OrderServiceStub
 from meshmart.payment.v1.payment_service_pb2 import ListPaymentMethodsRequest
 from meshmart.payment.v1.payment_service_pb2_grpc import PaymentServiceStub
@@ -78,6 +79,38 @@ async def test_orders_are_confirmed_without_the_broker_and_completed_when_it_is_
     for order in orders:
         await shopper.becomes(order.id, "COMPLETED")
     await eventually(partial(readiness, shop, "order"), "up")
+    assert await broken_invariants(shop) == []
+
+
+async def _place_through_a_broken_door(shopper: Shopper, request: PlaceOrderRequest) -> Order:
+    """Place an order, and again whenever the connection breaks: nobody is there then who could say why."""
+    async with asyncio.timeout(30):
+        while True:
+            try:
+                return (await shopper.orders.PlaceOrder(request, metadata=metadata(shopper.token))).order
+            except grpc.aio.AioRpcError as error:
+                if error.code() is not grpc.StatusCode.UNAVAILABLE:
+                    raise
+            await asyncio.sleep(0.05)
+
+
+async def test_what_is_asked_again_after_the_edge_died_is_done_once(shop, shopper):
+    product, card = await shopper.product(), await shopper.card()
+    requests = [cart(product, card) for _ in range(30)]
+    restarts = shop.restarts("edge")
+    async with asyncio.TaskGroup() as tasks:
+        placing = [tasks.create_task(_place_through_a_broken_door(shopper, request)) for request in requests]
+        await asyncio.wait(placing, return_when=asyncio.FIRST_COMPLETED)
+        await shop.kill("edge")
+        async with asyncio.timeout(30):
+            await shop.ready("edge")
+
+    placed = [task.result() for task in placing]
+    for order in placed:
+        await shopper.becomes(order.id, "COMPLETED")
+    assert shop.restarts("edge") == restarts + 1
+    assert set(await orders_of_customer(shop, placed[0].id)) == {order.id for order in placed}
+    assert len({order.id for order in placed}) == len(requests)
     assert await broken_invariants(shop) == []
 
 
